@@ -1,0 +1,66 @@
+# Strongroom. `make demo` shows it, `make test` checks all of it, `make help` lists the rest.
+
+PLATFORM := $(shell go env GOOS)/$(shell go env GOARCH)
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# runtime/secret wipes registers and stacks after key work; Go has it on these platforms only.
+ifneq ($(filter $(PLATFORM),linux/amd64 linux/arm64),)
+export GOEXPERIMENT := runtimesecret
+endif
+
+BUILD    := go build -buildvcs=false -trimpath -ldflags '-s -w -X github.com/strongroom/strongroom/shared/cli.version=$(VERSION)'
+PROGRAMS := ./server/cmd/strongroom-server ./server/cmd/strongroom ./agent/cmd/strongroom-agent
+TOOLS    := bin/tools/.built
+WINDOWS  := GOOS=windows GOEXPERIMENT= CGO_ENABLED=0
+
+.PHONY: help demo build test vet lint house generate generate-check fuzz bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build ## a server, an agent and a job with its credential, until Ctrl-C (ONCE=1: ends after the job)
+	@tools/parts.sh git
+	@CGO_ENABLED=0 go build -buildvcs=false -trimpath -o bin/demo ./test/demo
+	@bin/demo -bin bin $(if $(ONCE),-once)
+
+build: ## the three programs, in bin/
+	@CGO_ENABLED=0 $(BUILD) -o bin/ $(PROGRAMS)
+
+test: ## everything: lint, generated code, all tests with the race detector; installs what is missing
+	@tools/parts.sh git gcc protoc ip unshare
+	@$(MAKE) --no-print-directory lint generate-check
+	go test -race -shuffle=on -timeout 10m ./...
+
+vet: lint house ## gofmt, go vet and staticcheck for Linux and Windows, the rules of the house
+
+lint: $(TOOLS)
+	@unformatted=$$(gofmt -l .) && if [ -n "$$unformatted" ]; then echo "not formatted; run gofmt -w on:" $$unformatted >&2; exit 1; fi
+	go vet ./...
+	$(WINDOWS) go vet ./...
+	bin/tools/staticcheck ./...
+	$(WINDOWS) bin/tools/staticcheck ./...
+
+house:
+	go test -run '^TestHouse' ./test
+
+generate: $(TOOLS) ## the wire code from shared/wire/*.proto
+	@tools/parts.sh protoc
+	@tools/generate.sh .
+
+generate-check: $(TOOLS) ## fails where the committed wire code is not what generate gives
+	@tools/parts.sh protoc
+	@tools/generate-check.sh
+
+fuzz: ## every fuzz target for 20 seconds each (FUZZTIME=5m: longer)
+	@tools/fuzz.sh $(or $(FUZZTIME),20s)
+
+bench: ## all benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+clean: ## removes what was built
+	rm -rf bin
+
+$(TOOLS): tools/go.mod tools/go.sum
+	@mkdir -p bin/tools
+	@cd tools && GOEXPERIMENT= go build -buildvcs=false -o ../bin/tools/ tool
+	@touch $@

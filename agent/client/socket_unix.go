@@ -1,0 +1,5 @@
+//go:build unix
+
+package client
+
+func defaultSocket() string { return "/run/strongroom/agent.sock" }

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/strongroom/strongroom/agent"
+	"github.com/strongroom/strongroom/shared/cli"
+	"github.com/strongroom/strongroom/shared/identity"
+	"github.com/strongroom/strongroom/shared/secret"
+)
+
+const (
+	// enrollArena holds one value while it is read and once more without its line end.
+	enrollArena = 256 << 10
+	enrollTime  = time.Minute
+)
+
+func (a *app) enroll() *cobra.Command {
+	var join, token string
+	var asJSON bool
+	e := agent.Enrolment{Version: cli.Version()}
+	cmd := &cobra.Command{
+		Use:   "enroll (--join @FILE | --server HOST:PORT --ca-fingerprint sha256:HEX --token @FILE)",
+		Short: "Join this host to its server",
+		Long: `Join this host to its server with a join token, which an admin makes with strongroom host join-token.
+
+The token is read from a file or, given as -, from stdin. It may be used again by this host if the answer was lost.`,
+		Example: "  strongroom-agent enroll --join @/root/join.txt",
+		Args:    takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			arena, err := secret.NewArena(enrollArena)
+			if err != nil {
+				return err
+			}
+			defer arena.Close()
+			if err := joining(cli.NewValues(arena, a.stdin), arena, join, token, &e); err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			ctx, cancel := context.WithTimeout(ctx, enrollTime)
+			defer cancel()
+			host, err := agent.Enroll(ctx, e)
+			if err != nil {
+				return enrollError(err)
+			}
+			if asJSON {
+				return a.showJSON(map[string]string{"host": host, "state": e.State})
+			}
+			a.hint("this host is enrolled; start its agent with strongroom-agent run --state %s", e.State)
+			return a.write([]byte(host + "\n"))
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&join, "join", "", "the join string: `@FILE` or -")
+	flags.StringVar(&e.Server, "server", "", "the server's `HOST:PORT` for agents")
+	flags.StringVar(&e.CAFingerprint, "ca-fingerprint", "", "sha256:`HEX` of the server's CA")
+	flags.StringVar(&token, "token", "", "the join token: `@FILE` or -")
+	flags.StringVar(&e.State, "state", agent.DefaultState(), "the `DIR` that keeps the host's identity")
+	flags.StringVar(&e.Name, "name", "", "the host's `NAME` (default: its host name)")
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// joining fills in where to join and by which token, from the join string or from its parts.
+func joining(values *cli.Values, arena *secret.Arena, join, token string, e *agent.Enrolment) error {
+	if e.Name == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return cli.Usagef("--name is needed: this host does not know its own (%w)", err)
+		}
+		e.Name = name
+	}
+	if join != "" {
+		if e.Server != "" || e.CAFingerprint != "" || token != "" {
+			return cli.Usagef("--join says it all: leave out --server, --ca-fingerprint and --token")
+		}
+		text, err := values.Secret("--join", join)
+		if err != nil {
+			return err
+		}
+		defer text.Wipe()
+		parts, err := identity.ParseJoin(string(text.Reveal()))
+		if err != nil {
+			return cli.Usagef("--join: %w", err)
+		}
+		e.Server, e.CAFingerprint = parts.Server, parts.Fingerprint
+		e.Token, err = arena.From([]byte(parts.Token))
+		return err
+	}
+	for _, need := range []struct{ flag, value string }{{"--server", e.Server}, {"--ca-fingerprint", e.CAFingerprint}, {"--token", token}} {
+		if need.value == "" {
+			return cli.Usagef("%s is needed, or --join @FILE in place of --server, --ca-fingerprint and --token", need.flag)
+		}
+	}
+	if err := identity.ValidFingerprint(e.CAFingerprint); err != nil {
+		return cli.Usagef("--ca-fingerprint: %w", err)
+	}
+	var err error
+	e.Token, err = values.Secret("--token", token)
+	return err
+}
+
+func enrollError(err error) error {
+	switch {
+	case errors.Is(err, agent.ErrNotReachable), errors.Is(err, context.DeadlineExceeded):
+		return cli.Exit(cli.Unreachable, fmt.Errorf("%w; check --server, and that port 7443 is open from here", err))
+	case errors.Is(err, agent.ErrJoin):
+		return cli.Exit(cli.Refused, err)
+	}
+	return err
+}

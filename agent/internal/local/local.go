@@ -1,0 +1,262 @@
+// Package local serves jobs on the agent's socket: HTTP/1.1, the caller's
+// identity fixed from the kernel before anything is dispatched. Values are
+// copied once, from their lease into an answer in locked memory, and written to
+// the socket from there; nothing here keeps or logs one.
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/strongroom/strongroom/agent/internal/lease"
+	"github.com/strongroom/strongroom/agent/internal/uplink"
+	"github.com/strongroom/strongroom/agent/internal/workload"
+	"github.com/strongroom/strongroom/shared/credential"
+	"github.com/strongroom/strongroom/shared/grant"
+	"github.com/strongroom/strongroom/shared/secret"
+)
+
+// Local is the API of one agent.
+type Local struct {
+	leases  *lease.Cache
+	up      *uplink.Uplink
+	id      *uplink.Identity
+	arena   *secret.Arena
+	log     *slog.Logger
+	server  *http.Server
+	callers chan struct{} // bounds the connections
+}
+
+// maxConnections bounds what all local users together can hold open.
+const maxConnections = 256
+
+// New makes the API; Serve starts it.
+func New(leases *lease.Cache, up *uplink.Uplink, id *uplink.Identity, arena *secret.Arena, log *slog.Logger) *Local {
+	l := &Local{leases: leases, up: up, id: id, arena: arena, log: log, callers: make(chan struct{}, maxConnections)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/credentials", l.list)
+	mux.HandleFunc("GET /v1/credentials/value", l.value)
+	mux.HandleFunc("GET /v1/explain", l.explain)
+	mux.HandleFunc("GET /v1/status", l.status)
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		problem(w, http.StatusNotFound, "usage", "there is no such path in the agent's API")
+	})
+	l.server = &http.Server{
+		Handler:           l.admit(mux),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       5 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    8 << 10,
+		ConnContext:       withConn,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	return l
+}
+
+// Serve answers on a listener from Listen until Shutdown.
+func (l *Local) Serve(listener net.Listener) error {
+	err := l.server.Serve(bounded{listener, l.callers})
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// Shutdown lets answers that are under way finish until ctx ends.
+func (l *Local) Shutdown(ctx context.Context) error { return l.server.Shutdown(ctx) }
+
+// admit lets only callers through that mean to speak this API and whom the
+// kernel knows. The header keeps a browser's requests out, which cannot set it.
+func (l *Local) admit(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Strongroom") != "1" || r.Header.Get("Origin") != "" {
+			problem(w, http.StatusBadRequest, "usage", "send the header X-Strongroom: 1 and no Origin")
+			return
+		}
+		c := connOf(r.Context())
+		caller, err := workload.FromConn(c.UnixConn)
+		if err != nil {
+			l.log.Warn("a caller could not be identified", "error", err)
+			problem(w, http.StatusForbidden, "refused", "the agent could not tell who is calling")
+			return
+		}
+		defer caller.Close()
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, caller)))
+	})
+}
+
+type callerKey struct{}
+
+func callerOf(r *http.Request) *workload.Caller {
+	return r.Context().Value(callerKey{}).(*workload.Caller)
+}
+
+func jobOf(c *workload.Caller) grant.Job {
+	return grant.Job{User: c.User, UID: strconv.FormatUint(uint64(c.UID), 10), PID: c.PID, Exe: c.Exe}
+}
+
+func (l *Local) value(w http.ResponseWriter, r *http.Request) {
+	reference, field := r.URL.Query().Get("ref"), r.URL.Query().Get("field")
+	if _, err := credential.ParseReference(reference); err != nil {
+		problem(w, http.StatusBadRequest, "usage", "ref: "+err.Error())
+		return
+	}
+	caller := callerOf(r)
+	var body *secret.Buffer
+	err := l.leases.Read(r.Context(), reference, jobOf(caller), func(c lease.Copy) error {
+		var err error
+		if field == "" {
+			body, err = document(l.arena, c)
+		} else {
+			body, err = raw(l.arena, c, field)
+		}
+		return err
+	})
+	defer body.Wipe()
+	if err == nil {
+		// The facts that decided are read again: a process may have become another
+		// meanwhile.
+		err = caller.Recheck()
+	}
+	if err != nil {
+		l.fail(w, err)
+		return
+	}
+	contentType := "application/json"
+	if field != "" {
+		contentType = "application/octet-stream"
+	}
+	send(w, contentType, body)
+}
+
+func (l *Local) list(w http.ResponseWriter, r *http.Request) {
+	items, stale, err := l.leases.List(r.Context(), jobOf(callerOf(r)))
+	if err != nil {
+		l.fail(w, err)
+		return
+	}
+	type item struct {
+		Name        string `json:"name"`
+		Kind        string `json:"kind"`
+		Application string `json:"application"`
+		AuthType    string `json:"auth_type"`
+		Version     uint64 `json:"version"`
+	}
+	out := struct {
+		Items []item `json:"items"`
+		Stale bool   `json:"stale"`
+	}{[]item{}, stale}
+	for _, i := range items {
+		out.Items = append(out.Items, item{i.Name, i.Kind, i.Application, i.AuthType, i.Version})
+	}
+	answer(w, out)
+}
+
+func (l *Local) explain(w http.ResponseWriter, r *http.Request) {
+	reference := r.URL.Query().Get("ref")
+	if _, err := credential.ParseReference(reference); err != nil {
+		problem(w, http.StatusBadRequest, "usage", "ref: "+err.Error())
+		return
+	}
+	caller := callerOf(r)
+	job := jobOf(caller)
+	allowed, reason, err := l.leases.Explain(r.Context(), reference, job)
+	switch {
+	case errors.Is(err, uplink.ErrRevoked):
+		reason = grant.ReasonHostRevoked
+	case err != nil:
+		l.fail(w, err)
+		return
+	}
+	user := job.User
+	if user == "" {
+		user = job.UID
+	}
+	answer(w, map[string]any{
+		"allowed": allowed, "reason": reason, "host": l.id.Host, "connected": l.up.State().Connected,
+		"job":       map[string]any{"user": job.User, "uid": caller.UID, "pid": job.PID, "exe": job.Exe},
+		"ask_admin": "strongroom explain --host " + l.id.Host + " --credential " + reference + " --job user=" + user,
+	})
+}
+
+func (l *Local) status(w http.ResponseWriter, _ *http.Request) {
+	link := l.up.State()
+	leases, bytes := l.leases.Size()
+	health := "ok"
+	switch {
+	case link.Revoked:
+		health = "revoked"
+	case !link.Connected:
+		health = "degraded"
+	}
+	answer(w, map[string]any{
+		"host": l.id.Host, "connected": link.Connected, "since": link.Since.UTC().Format(time.RFC3339),
+		"leases": leases, "locked_bytes": bytes,
+		"certificate_expires": l.id.Expires.UTC().Format(time.RFC3339), "health": health, "why": link.Why,
+	})
+}
+
+// fail is the one place where errors become answers. "Refused" and "not there"
+// are the same words.
+func (l *Local) fail(w http.ResponseWriter, err error) {
+	switch {
+	case errors.Is(err, uplink.ErrRefused), errors.Is(err, uplink.ErrRevoked), errors.Is(err, errField):
+		problem(w, http.StatusForbidden, "refused", "refused: this job may not read it, or there is no such credential")
+	case errors.Is(err, uplink.ErrNotReachable):
+		problem(w, http.StatusServiceUnavailable, "not_reachable", err.Error()+"; the agent holds no lease of it and keeps trying")
+	case errors.Is(err, workload.ErrGone), errors.Is(err, workload.ErrChanged):
+		problem(w, http.StatusForbidden, "refused", "the calling process changed while it was asking")
+	case errors.Is(err, secret.ErrFull):
+		problem(w, http.StatusServiceUnavailable, "failed", "the agent's locked memory is full: try again when other leases have ended")
+	default:
+		l.log.Error("request failed", "error", err)
+		problem(w, http.StatusInternalServerError, "failed", "the agent could not do it; its log says why")
+	}
+}
+
+func problem(w http.ResponseWriter, code int, kind, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"title": http.StatusText(code), "status": code, "code": kind, "detail": detail,
+	})
+}
+
+// answer is for what holds no value.
+func answer(w http.ResponseWriter, doc any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(doc)
+}
+
+// Listen makes the socket. Any local user may connect: who may have what is
+// decided for each request. A stale socket is replaced, a live one is not.
+func Listen(path string) (net.Listener, error) {
+	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		conn.Close()
+		return nil, errors.New("another agent serves " + path + ": stop it, or choose another --socket")
+	}
+	if info, err := os.Lstat(path); err == nil {
+		if info.Mode()&os.ModeSocket == 0 {
+			return nil, errors.New(path + " is there and is not a socket: remove it, or choose another --socket")
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o666); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	return listener, nil
+}

@@ -1,0 +1,116 @@
+package uplink
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+
+	"github.com/strongroom/strongroom/shared/identity"
+	"github.com/strongroom/strongroom/shared/secret"
+	"github.com/strongroom/strongroom/shared/wire"
+)
+
+// Errors of enrolment that callers tell apart.
+var (
+	ErrEnrolled = errors.New("this host is enrolled already")
+	ErrJoin     = errors.New("the server refused the join token")
+)
+
+// Enrolment is what a host needs to join.
+type Enrolment struct {
+	State       string // folder; made 0700 where it is missing
+	Name        string // what the host calls itself
+	Server      string // HOST:PORT
+	Fingerprint string // of the server's root
+	Token       *secret.Buffer
+	Version     string // of this agent
+}
+
+// Enroll makes the host's key, joins and stores the identity. After a crash or a
+// lost answer it may be called again with the same token. It takes 30 s at most.
+func Enroll(ctx context.Context, e Enrolment) (*Identity, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := os.MkdirAll(e.State, 0o700); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(e.State, identityFile)); err == nil {
+		return nil, fmt.Errorf("%w: to enrol it anew, stop the agent and remove %s", ErrEnrolled, filepath.Join(e.State, identityFile))
+	}
+	key, err := pendingKey(e.State)
+	if err != nil {
+		return nil, err
+	}
+	joined, err := join(ctx, e, key)
+	if err != nil {
+		return nil, err
+	}
+	s := stored{
+		Host: joined.GetHost(), Server: e.Server, TrustDomain: joined.GetTrustDomain(),
+		Certificates: joined.GetCertificates(), Root: joined.GetRoot(),
+	}
+	if err := checkRoot(s.Root, e.Fingerprint); err != nil {
+		return nil, err
+	}
+	if err := writeStored(filepath.Join(e.State, identityFile), s, key); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(filepath.Join(e.State, pendingFile)); err != nil {
+		return nil, err
+	}
+	return LoadIdentity(e.State)
+}
+
+func checkRoot(der []byte, fingerprint string) error {
+	root, err := x509.ParseCertificate(der)
+	if err != nil || identity.Fingerprint(root) != fingerprint {
+		return fmt.Errorf("%w: the server sent another root than its fingerprint says", identity.ErrUntrusted)
+	}
+	return nil
+}
+
+func join(ctx context.Context, e Enrolment, key *ecdsa.PrivateKey) (*wire.JoinResponse, error) {
+	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := dial(e.Server, credentials.NewTLS(identity.JoiningClient(e.Fingerprint)))
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	answer, err := wire.NewEnrolmentClient(conn).Join(ctx, &wire.JoinRequest{
+		Token: string(e.Token.Reveal()), CertificateRequest: request,
+		Name: e.Name, Os: runtime.GOOS + "/" + runtime.GOARCH, Version: e.Version,
+	})
+	switch status.Code(err) {
+	case codes.OK:
+		return answer, nil
+	case codes.PermissionDenied, codes.InvalidArgument:
+		return nil, fmt.Errorf("%w: %s", ErrJoin, status.Convert(err).Message())
+	}
+	return nil, fmt.Errorf("%w at %s: %s", ErrNotReachable, e.Server, plain(status.Convert(err).Message()))
+}
+
+func dial(server string, creds credentials.TransportCredentials) (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:///"+server,
+		grpc.WithTransportCredentials(creds),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(wire.MaxMessage)),
+		grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10), grpc.WithSharedWriteBuffer(true),
+		grpc.WithKeepaliveParams(keepaliveParameters),
+		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: 10 * time.Second}),
+	)
+}

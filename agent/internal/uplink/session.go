@@ -1,0 +1,195 @@
+package uplink
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"crypto/rand"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/strongroom/strongroom/shared/envelope"
+	"github.com/strongroom/strongroom/shared/grant"
+	"github.com/strongroom/strongroom/shared/secret"
+	"github.com/strongroom/strongroom/shared/wire"
+)
+
+// callTimeout bounds one call to the server.
+const callTimeout = 10 * time.Second
+
+// session is one connection that has been welcomed.
+type session struct {
+	agents wire.AgentsClient
+
+	mu     sync.RWMutex // held for reading while an envelope is opened
+	opener *envelope.Opener
+	closed bool
+}
+
+func (s *session) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	s.opener.Wipe()
+}
+
+// Leased is a credential as the server leased it. Whoever has it wipes it.
+type Leased struct {
+	Credential  string // ID
+	Name        string
+	Kind        string
+	Application string
+	AuthType    string
+	Version     uint64
+	Grants      []grant.Grant // with names and conditions only
+	Terms       []byte        // to name them in Held
+	Fields      []Field
+}
+
+// Field is one value in locked memory.
+type Field struct {
+	Name   string
+	Secret bool
+	Value  *secret.Buffer
+}
+
+// Wipe wipes every field.
+func (l *Leased) Wipe() {
+	for _, f := range l.Fields {
+		f.Value.Wipe()
+	}
+}
+
+// Lease asks the server for a credential on behalf of a job: ErrRefused,
+// ErrRevoked, ErrNotReachable.
+func (u *Uplink) Lease(ctx context.Context, reference string, job grant.Job) (*Leased, error) {
+	for try := 0; ; try++ {
+		s, err := u.current()
+		if err != nil {
+			return nil, err
+		}
+		l, err := s.lease(ctx, u.arena, reference, job)
+		// Aborted: it changed on the way, so the next answer is another.
+		if status.Code(err) == codes.Aborted && try < 3 {
+			continue
+		}
+		if err != nil && status.Code(err) != codes.Unknown {
+			err = toError(err)
+		}
+		return l, err
+	}
+}
+
+func (s *session) lease(ctx context.Context, arena *secret.Arena, reference string, job grant.Job) (*Leased, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	request := rand.Text()
+	r, err := s.agents.Lease(ctx, &wire.LeaseRequest{Request: request, Reference: reference, Job: wire.FromJob(job)})
+	if err != nil {
+		return nil, err
+	}
+	l := &Leased{
+		Credential: r.GetCredential(), Name: r.GetName(), Kind: r.GetKind(), Application: r.GetApplication(),
+		AuthType: r.GetAuthType(), Version: r.GetVersion(), Grants: wire.ToGrants(r.GetTerms()), Terms: r.GetTermsDigest(),
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return nil, ErrNotReachable
+	}
+	for _, f := range r.GetFields() {
+		value, err := s.opener.Open(f.GetSealed(), envelope.Context{
+			Request: request, Credential: l.Credential, Version: l.Version, Field: f.GetName(),
+		})
+		if err != nil {
+			l.Wipe()
+			return nil, err
+		}
+		l.Fields = append(l.Fields, Field{Name: f.GetName(), Secret: f.GetSecret(), Value: value})
+	}
+	return l, nil
+}
+
+// Listed is a credential that the host may lease.
+type Listed struct {
+	Name, Kind, Application, AuthType string
+	Version                           uint64
+	Default                           bool // of its application
+	Grants                            []grant.Grant
+}
+
+// List names what the host may lease.
+func (u *Uplink) List(ctx context.Context) ([]Listed, error) {
+	s, err := u.current()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	r, err := s.agents.List(ctx, &wire.ListRequest{})
+	if err != nil {
+		return nil, toError(err)
+	}
+	out := make([]Listed, 0, len(r.GetItems()))
+	for _, i := range r.GetItems() {
+		out = append(out, Listed{
+			Name: i.GetName(), Kind: i.GetKind(), Application: i.GetApplication(), AuthType: i.GetAuthType(),
+			Version: i.GetVersion(), Default: i.GetDefault(), Grants: wire.ToGrants(i.GetTerms()),
+		})
+	}
+	return out, nil
+}
+
+// handshaker wraps gRPC's TLS to keep each connection's exporter, which its
+// envelopes are bound to.
+type handshaker struct {
+	credentials.TransportCredentials
+}
+
+type proved struct {
+	credentials.TLSInfo
+	exporter []byte
+}
+
+func newHandshaker(c *tls.Config) credentials.TransportCredentials {
+	return handshaker{credentials.NewTLS(c)}
+}
+
+// ClientHandshake proves the server.
+func (h handshaker) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := h.TransportCredentials.ClientHandshake(ctx, authority, raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &proved{TLSInfo: info.(credentials.TLSInfo)}
+	if p.exporter, err = envelope.Exporter(&p.State); err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	return conn, p, nil
+}
+
+// Clone is part of gRPC's contract.
+func (h handshaker) Clone() credentials.TransportCredentials {
+	return handshaker{h.TransportCredentials.Clone()}
+}
+
+// openerOf ends the key exchange of a connection whose first answer has come.
+func openerOf(arena *secret.Arena, ctx context.Context, r *envelope.Recipient, encapsulation []byte) (*envelope.Opener, error) {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return nil, errors.New("no connection state")
+	}
+	from, ok := p.AuthInfo.(*proved)
+	if !ok {
+		return nil, errors.New("no connection state of ours")
+	}
+	return r.Opener(arena, encapsulation, envelope.ToAgent, from.exporter)
+}

@@ -1,0 +1,22 @@
+//go:build !linux
+
+package workload
+
+import (
+	"errors"
+	"fmt"
+	"net"
+)
+
+type peer struct{}
+
+// FromConn is not available on this system.
+func FromConn(*net.UnixConn) (*Caller, error) {
+	return nil, fmt.Errorf("attesting a caller on this system: %w", errors.ErrUnsupported)
+}
+
+// Recheck always refuses on this system.
+func (c *Caller) Recheck() error { return ErrGone }
+
+// Close releases nothing on this system.
+func (c *Caller) Close() error { return nil }

@@ -1,0 +1,49 @@
+// Package workload says who is calling on the agent's socket, from what the kernel tells of the connection and of its
+// process, never from what the caller says of itself. It judges nobody: whether a caller may have something is decided
+// from these facts elsewhere.
+//
+// It is built for Linux. On other systems [FromConn] answers [errors.ErrUnsupported], so that nothing is delivered
+// there until the package knows their callers.
+package workload
+
+import (
+	"errors"
+	"os/user"
+	"strconv"
+)
+
+var (
+	// ErrGone means that the calling process has ended, or never was visible long enough to be attested.
+	ErrGone = errors.New("the calling process has ended")
+	// ErrChanged means that a fact about the caller is no longer what it was when the caller was attested.
+	ErrChanged = errors.New("the calling process is no longer what it was")
+)
+
+// Caller is a job on this host as the kernel describes it. The boundary is the user: UID, GID and Groups were fixed
+// when the connection was made. PID and Exe only refine it, because a process can fork, or become another program,
+// after it has connected.
+type Caller struct {
+	UID, GID uint32
+	// Groups are the supplementary groups.
+	Groups []uint32
+	// User is the account name of UID, empty where there is none.
+	User string
+	// PID is the job's process in the agent's PID namespace. Where this program's own binary made the connection for a
+	// job, it is the job's process. It is 0 where the process cannot be seen from the agent's namespace.
+	PID int32
+	// Exe is the absolute path of the program that PID runs. It is empty where that path would mean something else to
+	// the agent than to the job, or may no longer name the running file: another mount namespace, a replaced or
+	// deleted file, a process that the agent may not look into.
+	Exe string
+
+	peer peer
+}
+
+// userName answers an empty name for an account that cannot be looked up: the number alone still identifies it.
+func userName(uid uint32) string {
+	u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
+	if err != nil {
+		return ""
+	}
+	return u.Username
+}

@@ -1,0 +1,9 @@
+//go:build unix
+
+package agent
+
+// DefaultState is where an agent keeps its identity.
+func DefaultState() string { return "/var/lib/strongroom-agent" }
+
+// DefaultSocket is where jobs find the agent.
+func DefaultSocket() string { return "/run/strongroom/agent.sock" }

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/strongroom/strongroom/shared/api"
+	"github.com/strongroom/strongroom/shared/cli"
+)
+
+func (a *app) audit() *cobra.Command {
+	return group("audit", "The audit log: who did what, and whether the log is whole",
+		"  strongroom audit list --since 7d --credential crm",
+		a.auditList(), a.auditVerify())
+}
+
+func (a *app) auditList() *cobra.Command {
+	var q api.AuditQuery
+	since := timeFlag{back: true}
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List entries, newest first",
+		Example: "  strongroom audit list --since 7d --action credential.read --credential crm",
+		Args:    takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if since.at != nil {
+				q.Since = *since.at
+			}
+			if q.Limit < 0 {
+				return cli.Usagef("--limit must be 1 or more")
+			}
+			list, err := call(a, func(c *api.Client) (*api.AuditList, error) { return c.Audit(cmd.Context(), q) })
+			if err != nil {
+				return err
+			}
+			t := table{head: []string{"SEQ", "TIME", "ACTOR", "ACTION", "TARGET", "HOST", "JOB", "OUTCOME", "REASON"}}
+			for _, e := range list.Items {
+				t.add(e.Seq, e.Time, e.Actor, e.Action, e.Target, e.Host, e.Job, e.Outcome, e.Reason)
+			}
+			if list.Next != "" {
+				a.hint("there are older entries; go on with --cursor %s", list.Next)
+			}
+			return a.show(list, t)
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.Var(&since, "since", "not older than a `TIME`, a date, or a duration back from now such as 7d")
+	flags.StringVar(&q.Action, "action", "", "only this `ACTION`, such as credential.read")
+	flags.StringVar(&q.Credential, "credential", "", "only about the credential `REF`")
+	flags.StringVar(&q.Host, "host", "", "only about the host `ID`")
+	flags.IntVar(&q.Limit, "limit", 0, "at most `N` entries (default: the server's)")
+	flags.StringVar(&q.Cursor, "cursor", "", "go on where the page before ended, with its `NEXT`")
+	return cmd
+}
+
+func (a *app) auditVerify() *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify",
+		Short: "Let the server recompute its whole log: exit code 0 whole, 1 not",
+		Long: `Let the server recompute its whole log. A server that lies is not found this way: for that, run strongroom-server
+verify with the log key that init printed.`,
+		Example: "  strongroom audit verify",
+		Args:    takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			v, err := call(a, func(c *api.Client) (*api.AuditCheck, error) { return c.VerifyAudit(cmd.Context()) })
+			if err != nil {
+				return err
+			}
+			t := table{}
+			t.add("whole", v.OK)
+			t.add("entries", v.Size)
+			t.add("root", v.Root)
+			if err := a.show(v, t); err != nil {
+				return err
+			}
+			if !v.OK {
+				return fmt.Errorf("the log is not whole: %s", v.Problem)
+			}
+			return nil
+		},
+	}
+}

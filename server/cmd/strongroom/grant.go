@@ -1,0 +1,233 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/strongroom/strongroom/shared/api"
+	"github.com/strongroom/strongroom/shared/cli"
+)
+
+func (a *app) grant() *cobra.Command {
+	return group("grant", "Grants: which hosts and jobs may use which credentials",
+		"  strongroom grant add nightly --credential crm --host-label role=etl --job-user etl --ttl 15m",
+		a.grantAdd(), a.grantList(), a.grantShow(), a.grantRevoke())
+}
+
+func (a *app) grantAdd() *cobra.Command {
+	var g api.GrantRule
+	var until timeFlag
+	cmd := &cobra.Command{
+		Use:   "add NAME (--credential REF | --application APP | --tag KEY=VALUE)... (--host ID | --host-label KEY=VALUE | --any-host)...",
+		Short: "Allow hosts and their jobs to use credentials",
+		Long: `Allow hosts and their jobs to use credentials. Credentials, applications and tags add up, and so do the kinds of hosts.
+Without --job-user every job on the host may.`,
+		Example: "  strongroom grant add nightly --credential crm --host-label role=etl --job-user etl --ttl 15m",
+		Args:    takes("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			g.Name, g.Until = args[0], until.at
+			if err := checkGrant(cmd, g); err != nil {
+				return err
+			}
+			made, err := call(a, func(c *api.Client) (*api.Grant, error) { return c.AddGrant(cmd.Context(), g) })
+			if err != nil {
+				return err
+			}
+			return a.show(made, grantTable(made))
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringArrayVar(&g.Credentials, "credential", nil, "a credential, `REF`")
+	flags.StringArrayVar(&g.Applications, "application", nil, "every credential of an application, `APP`")
+	flags.StringArrayVar(&g.Tags, "tag", nil, "every credential with a tag, `KEY=VALUE`")
+	flags.StringArrayVar(&g.Hosts, "host", nil, "a host, `ID`")
+	flags.StringArrayVar(&g.HostLabels, "host-label", nil, "every host with a label, `KEY=VALUE`")
+	flags.BoolVar(&g.AnyHost, "any-host", false, "every host")
+	flags.StringArrayVar(&g.JobUsers, "job-user", nil, "only jobs of this user on the host, `NAME` or uid")
+	flags.StringVar(&g.Access, "access", "", "`read` gives the value, use acts with it (default read)")
+	flags.Var(durationFlag{&g.TTL}, "ttl", "how long a lease lasts (default 15m)")
+	flags.Var(durationFlag{&g.Offline}, "offline", "how long a lease is served after its end without contact (default 0s)")
+	flags.Var(&until, "until", "when the grant ends: a `TIME`, a date, or a duration from now such as 90d")
+	return cmd
+}
+
+func checkGrant(cmd *cobra.Command, g api.GrantRule) error {
+	switch {
+	case len(g.Credentials)+len(g.Applications)+len(g.Tags) == 0:
+		return required("--credential REF, --application APP or --tag KEY=VALUE")
+	case len(g.Hosts)+len(g.HostLabels) == 0 && !g.AnyHost:
+		return required("--host ID, --host-label KEY=VALUE or --any-host")
+	case g.Access != "" && g.Access != "read" && g.Access != "use":
+		return cli.Usagef("--access is read or use")
+	case cmd.Flags().Changed("ttl") && g.TTL == 0:
+		return cli.Usagef("--ttl must be longer than nothing")
+	}
+	for flag, pairs := range map[string][]string{"--tag": g.Tags, "--host-label": g.HostLabels} {
+		for _, pair := range pairs {
+			if _, _, err := label(flag, pair); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (a *app) grantList() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Short:   "List the grants",
+		Example: "  strongroom grant list --json",
+		Args:    takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := call(a, func(c *api.Client) (*api.GrantList, error) { return c.Grants(cmd.Context()) })
+			if err != nil {
+				return err
+			}
+			t := table{head: []string{"NAME", "CREDENTIALS", "HOSTS", "JOB USERS", "ACCESS", "TTL", "OFFLINE", "UNTIL"}}
+			for _, g := range list.Items {
+				t.add(g.Name, grantCredentials(&g), grantHosts(&g), g.JobUsers, g.Access, g.TTL, g.Offline, g.Until)
+			}
+			return a.show(list, t)
+		},
+	}
+}
+
+// grantCredentials and grantHosts join the kinds of a union, each in the form
+// that tells it apart.
+func grantCredentials(g *api.Grant) []string {
+	all := append([]string(nil), g.Credentials...)
+	for _, app := range g.Applications {
+		all = append(all, "application:"+app)
+	}
+	for _, tag := range g.Tags {
+		all = append(all, "tag:"+tag)
+	}
+	return all
+}
+
+func grantHosts(g *api.Grant) []string {
+	all := append([]string(nil), g.Hosts...)
+	for _, l := range g.HostLabels {
+		all = append(all, "label:"+l)
+	}
+	if g.AnyHost {
+		all = append(all, "any")
+	}
+	return all
+}
+
+func (a *app) grantShow() *cobra.Command {
+	return &cobra.Command{
+		Use:     "show NAME",
+		Short:   "Show a grant",
+		Example: "  strongroom grant show nightly",
+		Args:    takes("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			g, err := call(a, func(c *api.Client) (*api.Grant, error) { return c.Grant(cmd.Context(), args[0]) })
+			if err != nil {
+				return err
+			}
+			return a.show(g, grantTable(g))
+		},
+	}
+}
+
+func grantTable(g *api.Grant) table {
+	t := table{}
+	t.add("name", g.Name)
+	t.add("credentials", grantCredentials(g))
+	t.add("hosts", grantHosts(g))
+	t.add("job users", g.JobUsers)
+	t.add("access", g.Access)
+	t.add("ttl", g.TTL)
+	t.add("offline", g.Offline)
+	t.add("until", g.Until)
+	t.add("created", g.Created)
+	t.add("created by", g.CreatedBy)
+	return t
+}
+
+func (a *app) grantRevoke() *cobra.Command {
+	return &cobra.Command{
+		Use:     "revoke NAME",
+		Short:   "End a grant and the leases that hosts have by it",
+		Example: "  strongroom grant revoke nightly",
+		Args:    takes("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := call(a, func(c *api.Client) (*api.GrantRevoked, error) { return c.RevokeGrant(cmd.Context(), args[0]) })
+			if err != nil {
+				return err
+			}
+			t := table{}
+			t.add("revoked", r.Revoked)
+			t.add("leases ended", r.LeasesEnded)
+			return a.show(r, t)
+		},
+	}
+}
+
+func (a *app) explain() *cobra.Command {
+	var in api.ExplainRequest
+	var job string
+	cmd := &cobra.Command{
+		Use:     "explain --host ID --credential REF [--job user=NAME,unit=UNIT,exe=PATH]",
+		Short:   "Say whether a job would get a credential, and why: exit code 0 allowed, 3 not",
+		Example: "  strongroom explain --host h7x2 --credential crm --job user=etl",
+		Args:    takes(),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if in.Host == "" {
+				return required("--host ID")
+			}
+			if in.Credential == "" {
+				return required("--credential REF")
+			}
+			if in.Job, err = parseJob(job); err != nil {
+				return err
+			}
+			e, err := call(a, func(c *api.Client) (*api.Explanation, error) { return c.Explain(cmd.Context(), in) })
+			if err != nil {
+				return err
+			}
+			t := table{}
+			t.add(map[bool]string{true: "allowed", false: "refused"}[e.Allowed], e.Reason)
+			if err := a.show(e, t); err != nil {
+				return err
+			}
+			if !e.Allowed {
+				return cli.Silent(cli.Refused)
+			}
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&in.Host, "host", "", "the host's `ID`")
+	flags.StringVar(&in.Credential, "credential", "", "the credential, `REF`")
+	flags.StringVar(&job, "job", "", "the job: user=`NAME`,unit=UNIT,exe=PATH")
+	return cmd
+}
+
+// parseJob reads user=U,unit=U,exe=PATH. A comma within a value is kept where
+// no known name follows it.
+func parseJob(text string) (job api.Job, err error) {
+	if text == "" {
+		return job, nil
+	}
+	parts := map[string]*string{"user": &job.User, "unit": &job.Unit, "exe": &job.Exe}
+	var last *string
+	for _, piece := range strings.Split(text, ",") {
+		name, value, found := strings.Cut(piece, "=")
+		part := parts[name]
+		switch {
+		case found && part != nil && *part == "" && value != "":
+			*part, last = value, part
+		case last != nil && (!found || part == nil):
+			*last += "," + piece
+		default:
+			return job, cli.Usagef("--job: wanted is user=NAME,unit=UNIT,exe=PATH, each at most once")
+		}
+	}
+	return job, nil
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/strongroom/strongroom/shared/api"
+	"github.com/strongroom/strongroom/shared/cli"
+)
+
+func (a *app) host() *cobra.Command {
+	return group("host", "Hosts: the machines that have an agent",
+		"  strongroom host join-token --label role=etl --ttl 1h | ssh runner1 strongroom-agent enroll --join -",
+		a.hostJoinToken(), a.hostList(), a.hostShow(), a.hostRevoke())
+}
+
+func (a *app) hostJoinToken() *cobra.Command {
+	var in api.JoinTokenAdd
+	var pairs []string
+	cmd := &cobra.Command{
+		Use:   "join-token",
+		Short: "Make a token that lets hosts enrol",
+		Long: `Make a token that lets hosts enrol. The join string (server, fingerprint and token in one) is the only thing on stdout:
+it is a secret and shown this once.`,
+		Example: "  strongroom host join-token --label role=etl --ttl 1h | ssh runner1 strongroom-agent enroll --join -",
+		Args:    takes(),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if in.Labels, err = labels("--label", pairs); err != nil {
+				return err
+			}
+			if in.Uses < 1 {
+				return cli.Usagef("--uses must be 1 or more")
+			}
+			if cmd.Flags().Changed("ttl") && in.TTL == 0 {
+				return cli.Usagef("--ttl must be longer than nothing")
+			}
+			made, err := call(a, func(c *api.Client) (*api.JoinToken, error) { return c.AddJoinToken(cmd.Context(), in) })
+			if err != nil {
+				return err
+			}
+			a.hint("good for %d host(s) until %s", in.Uses, cell(made.Expires))
+			t := table{}
+			t.add(made.Join)
+			return a.show(made, t)
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringArrayVar(&pairs, "label", nil, "a label of each host that joins with it, `KEY=VALUE`")
+	flags.Var(durationFlag{&in.TTL}, "ttl", "how long it is good (default 1h)")
+	flags.IntVar(&in.Uses, "uses", 1, "how many hosts may join with it, `N`")
+	return cmd
+}
+
+func (a *app) hostList() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Short:   "List the hosts",
+		Example: "  strongroom host list --json",
+		Args:    takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := call(a, func(c *api.Client) (*api.HostList, error) { return c.Hosts(cmd.Context()) })
+			if err != nil {
+				return err
+			}
+			t := table{head: []string{"ID", "NAME", "LABELS", "OS", "VERSION", "ENROLLED", "LAST SEEN", "CONNECTED", "REVOKED"}}
+			for _, h := range list.Items {
+				t.add(h.ID, h.Name, h.Labels, h.OS, h.Version, h.Enrolled, h.LastSeen, h.Connected, h.Revoked)
+			}
+			return a.show(list, t)
+		},
+	}
+}
+
+func (a *app) hostShow() *cobra.Command {
+	return &cobra.Command{
+		Use:     "show ID",
+		Short:   "Show a host",
+		Example: "  strongroom host show h7x2",
+		Args:    takes("ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			h, err := call(a, func(c *api.Client) (*api.Host, error) { return c.Host(cmd.Context(), args[0]) })
+			if err != nil {
+				return err
+			}
+			t := table{}
+			t.add("id", h.ID)
+			t.add("name", h.Name)
+			t.add("labels", h.Labels)
+			t.add("os", h.OS)
+			t.add("version", h.Version)
+			t.add("enrolled", h.Enrolled)
+			t.add("last seen", h.LastSeen)
+			t.add("connected", h.Connected)
+			t.add("revoked", h.Revoked)
+			return a.show(h, t)
+		},
+	}
+}
+
+func (a *app) hostRevoke() *cobra.Command {
+	return &cobra.Command{
+		Use:   "revoke ID",
+		Short: "Cut a host off for good and list what it held",
+		Long: `Cut a host off for good: its connection ends, its leases end, and its agent wipes. A hostile host does not wipe, so
+change the credentials that are listed.`,
+		Example: "  strongroom host revoke h7x2",
+		Args:    takes("ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := call(a, func(c *api.Client) (*api.HostRevoked, error) { return c.RevokeHost(cmd.Context(), args[0]) })
+			if err != nil {
+				return err
+			}
+			t := table{head: []string{"CREDENTIAL", "VERSION"}}
+			var names []string
+			for _, v := range r.VersionsHeld {
+				t.add(v.Credential, v.Version)
+				names = append(names, v.Credential)
+			}
+			if len(names) == 0 {
+				a.hint("%s is revoked; it held nothing", r.Host)
+			} else {
+				a.hint("%s is revoked; change what it held: %s", r.Host, strings.Join(names, ", "))
+			}
+			return a.show(r, t)
+		},
+	}
+}

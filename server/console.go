@@ -1,0 +1,104 @@
+package server
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/strongroom/strongroom/server/internal/fleet"
+	"github.com/strongroom/strongroom/shared/identity"
+)
+
+// consoleHosts is what the console's certificate is good for: what the admin
+// named, and the ways to reach this machine from itself.
+func consoleHosts(named []string) []string {
+	hosts := append(slices.Clone(named), "localhost", "127.0.0.1", "::1")
+	if name, err := os.Hostname(); err == nil {
+		hosts = append(hosts, name)
+	}
+	slices.Sort(hosts)
+	return slices.Compact(hosts)
+}
+
+// writeConsole makes the console's key and certificate. They lie readable (0600)
+// beside the data, so that a sealed server can be talked to; agents never trust
+// them.
+func writeConsole(path string, f *fleet.Fleet, hosts []string) error {
+	cert, err := f.ServerCertificate(identity.Console, hosts)
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	if err != nil {
+		return err
+	}
+	var text bytes.Buffer
+	_ = pem.Encode(&text, &pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	for _, c := range cert.Certificate {
+		_ = pem.Encode(&text, &pem.Block{Type: "CERTIFICATE", Bytes: c})
+	}
+	temp, err := os.CreateTemp(filepath.Dir(path), consoleFile+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name())
+	_, err = temp.Write(text.Bytes())
+	if err := errors.Join(err, temp.Sync(), temp.Close()); err != nil {
+		return err
+	}
+	return errors.Join(os.Rename(temp.Name(), path), syncFolder(filepath.Dir(path)))
+}
+
+func readConsole(path string) (*tls.Certificate, error) {
+	cert, err := tls.LoadX509KeyPair(path, path)
+	if err != nil {
+		return nil, fmt.Errorf("the console's certificate %s cannot be read: %w", path, err)
+	}
+	return &cert, nil
+}
+
+// renewConsole replaces the certificate once it is half used, or where this
+// machine got another name, and keeps what the admin had named.
+func renewConsole(path string, f *fleet.Fleet, old *tls.Certificate) (*tls.Certificate, error) {
+	leaf := old.Leaf
+	have := slices.Clone(leaf.DNSNames)
+	for _, ip := range leaf.IPAddresses {
+		have = append(have, ip.String())
+	}
+	want := consoleHosts(have)
+	slices.Sort(have)
+	half := leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 2)
+	if time.Now().Before(half) && slices.Equal(want, have) {
+		return old, nil
+	}
+	if err := writeConsole(path, f, want); err != nil {
+		return nil, err
+	}
+	return readConsole(path)
+}
+
+// agentsAddress is what hosts are told to dial: the listener's own address, or
+// where that is every address, the name that the console is known by.
+func agentsAddress(listening net.Addr, console *tls.Certificate) string {
+	host, port, err := net.SplitHostPort(listening.String())
+	if err != nil {
+		return listening.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && !ip.IsUnspecified() {
+		return net.JoinHostPort(host, port)
+	}
+	for _, name := range console.Leaf.DNSNames {
+		if name != "localhost" {
+			return net.JoinHostPort(name, port)
+		}
+	}
+	return net.JoinHostPort("127.0.0.1", port)
+}

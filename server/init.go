@@ -1,0 +1,204 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/strongroom/strongroom/server/internal/audit"
+	"github.com/strongroom/strongroom/server/internal/barrier"
+	"github.com/strongroom/strongroom/server/internal/fleet"
+	"github.com/strongroom/strongroom/server/internal/people"
+	"github.com/strongroom/strongroom/server/internal/seal"
+	"github.com/strongroom/strongroom/server/internal/store"
+	"github.com/strongroom/strongroom/shared/credential"
+	"github.com/strongroom/strongroom/shared/secret"
+)
+
+// ErrExists means that the folder holds a vault already.
+var ErrExists = errors.New("there is a vault already")
+
+// The vault's files, below DIR/vault.
+const (
+	vaultFolder   = "vault"
+	partialFolder = "vault.partial"
+	sealFile      = "seal.json"
+	storeFile     = "vault.db"
+	auditFolder   = "audit"
+	consoleFile   = "console.pem"
+
+	// In DIR itself.
+	keyFile         = "unseal.key"
+	fingerprintFile = "ca-fingerprint"
+)
+
+// Init is what a new vault is made from.
+type Init struct {
+	Data        string
+	KeyFile     string // empty: DIR/unseal.key
+	Admin       string
+	Password    *secret.Buffer
+	TrustDomain string
+	Hosts       []string // names and addresses of the console, beside this machine's own
+}
+
+// Initialised is what whoever made a vault has to keep.
+type Initialised struct {
+	CAFingerprint string
+	LogKey        string
+	KeyFile       string
+}
+
+// Create makes a vault: ErrExists where there is one. It builds the whole beside
+// its place and renames it there last, so that a crash leaves nothing that looks
+// like a vault, and Create may simply be called again.
+func Create(ctx context.Context, c Init) (Initialised, error) {
+	if err := validTrustDomain(c.TrustDomain); err != nil {
+		return Initialised{}, err
+	}
+	final, partial := filepath.Join(c.Data, vaultFolder), filepath.Join(c.Data, partialFolder)
+	if _, err := os.Stat(final); err == nil {
+		return Initialised{}, fmt.Errorf("%w in %s: choose another --data, or run it with strongroom-server run", ErrExists, c.Data)
+	}
+	if err := errors.Join(os.MkdirAll(c.Data, 0o700), os.RemoveAll(partial), os.Mkdir(partial, 0o700)); err != nil {
+		return Initialised{}, err
+	}
+	arena, err := secret.NewArena(1 << 20)
+	if err != nil {
+		return Initialised{}, err
+	}
+	defer arena.Close()
+	out, err := build(ctx, arena, partial, c)
+	if err != nil {
+		return Initialised{}, errors.Join(err, os.RemoveAll(partial))
+	}
+	// Public, and handy for whoever signs in from this machine.
+	note := os.WriteFile(filepath.Join(c.Data, fingerprintFile), []byte(out.CAFingerprint+"\n"), 0o644)
+	return out, errors.Join(note, os.Rename(partial, final), syncFolder(c.Data))
+}
+
+func build(ctx context.Context, arena *secret.Arena, dir string, c Init) (out Initialised, err error) {
+	vault := newVaultID()
+	root, err := arena.Random(32)
+	if err != nil {
+		return out, err
+	}
+	defer root.Wipe()
+	db, err := store.Open(filepath.Join(dir, storeFile))
+	if err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	b, err := barrier.Create(db, arena, root, vault)
+	if err != nil {
+		return out, err
+	}
+	defer b.Close()
+	keys, logKey, err := audit.Create(filepath.Join(dir, auditFolder), arena, vault)
+	if err != nil {
+		return out, err
+	}
+	defer keys.Wipe()
+	log, err := audit.Open(filepath.Join(dir, auditFolder), arena)
+	if err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	out.LogKey = logKey
+	if out.CAFingerprint, err = fill(ctx, dir, vault, b, log, keys, c); err != nil {
+		return out, err
+	}
+	out.KeyFile, err = sealWithKeyFile(arena, dir, vault, root, c)
+	return out, err
+}
+
+// fill stores what a new vault begins with.
+func fill(ctx context.Context, dir, vault string, b *barrier.Barrier, log *audit.Log, keys audit.Keys, c Init) (fingerprint string, err error) {
+	entry := audit.Entry{Actor: "system", Action: "vault.create", Target: vault, Outcome: audit.Allowed}
+	err = log.Change(ctx, b, entry, func(tx *barrier.Tx) error {
+		return errors.Join(putAuditKeys(tx, keys), fleet.Create(tx, c.TrustDomain, time.Now()))
+	})
+	if err != nil {
+		return "", err
+	}
+	if err := people.New(b, log, time.Now).CreateAdmin(ctx, c.Admin, c.Password); err != nil {
+		return "", err
+	}
+	f, err := fleet.Open(b, log, vault, time.Now)
+	if err != nil {
+		return "", err
+	}
+	return f.RootFingerprint(), writeConsole(filepath.Join(dir, consoleFile), f, consoleHosts(c.Hosts))
+}
+
+// sealWithKeyFile is the last step: only now can the vault be opened again.
+func sealWithKeyFile(arena *secret.Arena, dir, vault string, root *secret.Buffer, c Init) (path string, err error) {
+	if path = c.KeyFile; path == "" {
+		path = filepath.Join(c.Data, keyFile)
+	}
+	key, err := seal.NewKeyFile(arena, path)
+	if errors.Is(err, os.ErrExist) {
+		// Left by an init that was cut short; it has sealed nothing else, or its
+		// owner says with --key-file that it may seal this too.
+		key, err = seal.ReadKeyFile(arena, path)
+	}
+	if err != nil {
+		return "", err
+	}
+	defer key.Wipe()
+	return path, seal.Create(arena, filepath.Join(dir, sealFile), vault, root, key)
+}
+
+const (
+	kindAuditKey    barrier.Kind = "audit-key"
+	auditDecryption              = "decryption"
+	auditSigning                 = "signing"
+)
+
+func putAuditKeys(tx *barrier.Tx, keys audit.Keys) error {
+	return errors.Join(
+		tx.Put(kindAuditKey, auditDecryption, keys.Decryption.Reveal()),
+		tx.Put(kindAuditKey, auditSigning, keys.Signing.Reveal()),
+	)
+}
+
+func getAuditKeys(b *barrier.Barrier) (keys audit.Keys, err error) {
+	err = b.View(func(tx *barrier.Tx) error {
+		var err error
+		if keys.Decryption, err = tx.GetSecret(kindAuditKey, auditDecryption); err != nil {
+			return err
+		}
+		keys.Signing, err = tx.GetSecret(kindAuditKey, auditSigning)
+		return err
+	})
+	return keys, err
+}
+
+func newVaultID() string {
+	var id [16]byte
+	rand.Read(id[:]) // never fails: crypto/rand ends the program instead
+	return hex.EncodeToString(id[:])
+}
+
+func validTrustDomain(s string) error {
+	for label := range strings.SplitSeq(s, ".") {
+		if credential.ValidName("trust domain", label) != nil {
+			return fmt.Errorf("%w trust domain: write it like strongroom.example.com", credential.ErrInvalid)
+		}
+	}
+	return nil
+}
+
+func syncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,147 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/strongroom/strongroom/server/internal/barrier"
+)
+
+// The reasons that the log gives itself: fixed texts, since an error's text may hold what must not be logged.
+const (
+	reasonFailed    = "the change failed, nothing was stored"
+	reasonStore     = "the store failed; whether the change is there shows when the vault is unsealed again"
+	reasonStored    = "found stored when the vault was unsealed"
+	reasonNotStored = "found not stored when the vault was unsealed"
+	reasonUnderWay  = "under way"
+)
+
+// Change changes the vault and logs it: e as the intent, durable before anything is stored, then fn in one transaction
+// of the barrier, which keeps the log's size and root as well, then how it ended, which Read shows as part of e. Where
+// the intent cannot be written fn does not run. fn's error is returned as it is, and nothing is stored. fn may run more
+// than once, and must not call the log.
+//
+// Changes run one after the other, and all changes of an unsealed vault come through here: the intent states the
+// vault's next commit number. ctx bounds the waiting, not the storing.
+func (l *Log) Change(ctx context.Context, b *barrier.Barrier, e Entry, fn func(*barrier.Tx) error) error {
+	if err := l.lockChanges(ctx); err != nil {
+		return err
+	}
+	defer l.unlockChanges()
+	seq, batch, err := l.enqueue(intent, b.Commit(), &e)
+	if err != nil {
+		return err
+	}
+	ended, outcome := notCommitted, Entry{Outcome: Failed, Reason: reasonFailed}
+	defer func() {
+		// Nobody waits for it, and if it is lost the next Reconcile writes it.
+		_, _, _ = l.enqueue(ended, seq, &outcome)
+	}()
+	if err := batch.wait(ctx, batch.hashed); err != nil {
+		return err
+	}
+	size, root := l.treeState()
+	var failed error
+	err = b.Update(func(tx *barrier.Tx) error {
+		if failed = fn(tx); failed != nil {
+			return failed
+		}
+		tx.SetLog(size, root)
+		return nil
+	})
+	if err != nil {
+		if failed == nil {
+			outcome.Reason = reasonStore
+		}
+		return err
+	}
+	ended, outcome = committed, Entry{Outcome: e.Outcome}
+	return nil
+}
+
+// Reconcile compares the log with an unsealed vault, and must have succeeded before the vault is used. The log must
+// still have every entry that the vault has seen, or it fails with ErrLogRolledBack; the vault must be as it was before
+// or after the log's last intent, and not before it if the log says that it was stored, or it fails with
+// ErrVaultRolledBack. An intent whose outcome is missing gets one. What it finds is logged.
+//
+// Entries after the vault's last change are in nothing that the vault has seen: that those are missing it cannot tell.
+func (l *Log) Reconcile(ctx context.Context, b *barrier.Barrier) error {
+	if err := l.lockChanges(ctx); err != nil {
+		return err
+	}
+	defer l.unlockChanges()
+	problem := l.compareTree(ctx, b)
+	if problem == nil {
+		problem = l.compareChange(ctx, b.Commit())
+	}
+	if !errors.Is(problem, ErrLogRolledBack) && !errors.Is(problem, ErrVaultRolledBack) {
+		return problem
+	}
+	_, err := l.Append(ctx, Entry{Actor: "system", Action: "log.reconcile", Outcome: Failed, Reason: problem.Error()})
+	return errors.Join(problem, err)
+}
+
+// compareTree demands that the log begins with the entries that the vault has seen.
+func (l *Log) compareTree(ctx context.Context, b *barrier.Barrier) error {
+	size, root := b.LogState()
+	if size == 0 {
+		return nil
+	}
+	have, err := l.rootAt(ctx, size)
+	if err != nil {
+		return err
+	}
+	if have != root {
+		return fmt.Errorf("%w: its first %d entries are not those that the vault has seen", ErrLogRolledBack, size)
+	}
+	return nil
+}
+
+// compareChange demands that the vault is where the last intent left it.
+func (l *Log) compareChange(ctx context.Context, commit uint64) error {
+	l.mu.Lock()
+	last := l.state.change
+	l.mu.Unlock()
+	switch {
+	case last.intent == 0:
+		return nil
+	case commit > last.before+1:
+		return fmt.Errorf("%w: the vault is at commit %d, the log ends with the change from %d to %d",
+			ErrLogRolledBack, commit, last.before, last.before+1)
+	case commit < last.before, commit == last.before && last.outcome == committed:
+		return fmt.Errorf("%w: the vault is at commit %d, the log ends with the change from %d to %d",
+			ErrVaultRolledBack, commit, last.before, last.before+1)
+	case commit == last.before && last.outcome == 0:
+		return l.settle(ctx, last.intent, notCommitted, Entry{Outcome: Failed, Reason: reasonNotStored})
+	case commit == last.before+1 && last.outcome != committed:
+		// Also where the outcome says that it failed: a store that fails may find the change on its disk afterwards.
+		return l.settle(ctx, last.intent, committed, Entry{Outcome: Allowed, Reason: reasonStored})
+	}
+	return nil
+}
+
+func (l *Log) settle(ctx context.Context, intent uint64, ended kind, e Entry) error {
+	_, b, err := l.enqueue(ended, intent, &e)
+	if err != nil {
+		return err
+	}
+	return b.wait(ctx, b.hashed)
+}
+
+func (l *Log) lockChanges(ctx context.Context) error {
+	select {
+	case l.changing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (l *Log) unlockChanges() { <-l.changing }
+
+func (l *Log) treeState() (size uint64, root [32]byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state.tree.size, l.state.tree.root()
+}

@@ -1,0 +1,129 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// breakFile makes the log write to another file. The writer is idle, and the next append makes it see this.
+func (l *testLog) breakFile(file *os.File) {
+	_ = l.file.Close()
+	l.file = file
+}
+
+// demandFailed demands that nothing can be appended any more, that what is there can still be read, and that the log
+// opens again without what was not acknowledged.
+func (l *testLog) demandFailed(want []string) {
+	l.t.Helper()
+	for range 3 {
+		if _, err := l.Append(l.t.Context(), Entry{Target: "later", Outcome: Allowed}); !errors.Is(err, ErrFailed) {
+			l.t.Errorf("Append after the failure: %v", err)
+		}
+	}
+	if got := targets(l.t, l.Log, l.keys); strings.Join(got, " ") != strings.Join(want, " ") {
+		l.t.Errorf("the failed log reads %v", got)
+	}
+	if size, _, err := l.Verify(l.t.Context()); err != nil || size != uint64(len(want)) || l.Size() != size {
+		l.t.Errorf("Verify: %d, %v", size, err)
+	}
+	if err := l.Close(); !errors.Is(err, ErrFailed) {
+		l.t.Errorf("Close: %v", err)
+	}
+	again := l.open(l.dir, segmentLimit)
+	if got := targets(l.t, again, l.keys); strings.Join(got, " ") != strings.Join(want, " ") {
+		l.t.Errorf("opened again it reads %v", got)
+	}
+	add(l.t, again)
+}
+
+// unsyncable is a pipe: it takes what is written and cannot be synced.
+func unsyncable(t *testing.T) *os.File {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _, _ = io.Copy(io.Discard, r) }() // ends when the log closes its end
+	t.Cleanup(func() { _ = r.Close() })
+	return w
+}
+
+func TestFailedFsync(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, segmentLimit)
+	l.add(2)
+	l.breakFile(unsyncable(t))
+	if _, err := l.Append(t.Context(), Entry{Target: "lost", Outcome: Allowed}); !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), "sync") {
+		t.Errorf("Append: %v", err)
+	}
+	l.demandFailed([]string{"c1", "c2"})
+}
+
+// TestFullDisk: /dev/full takes nothing.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, segmentLimit)
+	l.add(2)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.breakFile(full)
+	if _, err := l.Append(t.Context(), Entry{Target: "lost", Outcome: Allowed}); !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("Append: %v", err)
+	}
+	l.demandFailed([]string{"c1", "c2"})
+}
+
+// TestFailureReachesEveryWriter: nobody waits for ever, neither those whose batch failed nor those in the queue, and
+// nobody is told that an entry is durable.
+func TestFailureReachesEveryWriter(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, segmentLimit)
+	l.add(1)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.SetWriteDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := w.Write(make([]byte, 1<<20)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("the pipe took %d bytes: %v", n, err)
+	}
+	if err := w.SetWriteDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	l.breakFile(w) // the next write waits until the other end is closed, and fails
+
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var group sync.WaitGroup
+	for range 50 {
+		group.Go(func() {
+			if _, err := l.Append(ctx, Entry{Target: "lost", Outcome: Allowed}); !errors.Is(err, ErrFailed) {
+				t.Errorf("Append: %v", err)
+			}
+		})
+		if l.Size() != 1 {
+			t.Error("an entry is durable")
+		}
+	}
+	for numbered := uint64(0); numbered < 51; {
+		l.mu.Lock()
+		numbered = l.next - 1
+		l.mu.Unlock()
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	group.Wait()
+	l.demandFailed([]string{"c1"})
+}

@@ -1,0 +1,234 @@
+// Package delivery speaks with the agents: it proves who is at the other end of
+// each connection, lets hosts join, leases values sealed to the connection and
+// pushes what ends them. It decides nothing: fleet says which host it is, vault
+// says what it may hold. Generated types do not leave this package.
+package delivery
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"github.com/strongroom/strongroom/server/internal/audit"
+	"github.com/strongroom/strongroom/server/internal/fleet"
+	"github.com/strongroom/strongroom/server/internal/vault"
+	"github.com/strongroom/strongroom/shared/credential"
+	"github.com/strongroom/strongroom/shared/grant"
+	"github.com/strongroom/strongroom/shared/identity"
+	"github.com/strongroom/strongroom/shared/secret"
+	"github.com/strongroom/strongroom/shared/wire"
+)
+
+// Delivery serves agents from New until Stop.
+type Delivery struct {
+	wire.UnimplementedEnrolmentServer
+	wire.UnimplementedAgentsServer
+
+	fleet *fleet.Fleet
+	vault *vault.Vault
+	audit *audit.Log
+	arena *secret.Arena
+	log   *slog.Logger
+	now   func() time.Time
+
+	server *grpc.Server
+	joins  *rate.Limiter
+	kick   chan struct{} // a change may have ended leases
+	done   chan struct{}
+	stop   sync.Once
+
+	mu       sync.Mutex
+	sessions map[string]*session // by host ID
+	// turnedAway is when each host that is not admitted was last logged. Only
+	// holders of a certificate of ours get into it.
+	turnedAway map[string]time.Time
+}
+
+// New makes the agents' server. The certificate of its listener is made anew
+// each time it is half used.
+func New(f *fleet.Fleet, v *vault.Vault, entries *audit.Log, arena *secret.Arena, log *slog.Logger, now func() time.Time) *Delivery {
+	d := &Delivery{
+		fleet: f, vault: v, audit: entries, arena: arena, log: log, now: now,
+		joins:    rate.NewLimiter(20, 50),
+		kick:     make(chan struct{}, 1),
+		done:     make(chan struct{}),
+		sessions: map[string]*session{}, turnedAway: map[string]time.Time{},
+	}
+	own := &listenerCertificate{fleet: f, now: now}
+	tlsConfig := identity.AgentListener(own.get, f.HostIssuers(), f.TrustDomain())
+	d.server = grpc.NewServer(
+		grpc.Creds(newHandshaker(tlsConfig)),
+		grpc.UnaryInterceptor(d.admitUnary),
+		grpc.StreamInterceptor(d.admitStream),
+		grpc.MaxRecvMsgSize(wire.MaxMessage),
+		grpc.MaxConcurrentStreams(256),
+		grpc.ConnectionTimeout(10*time.Second),
+		grpc.ReadBufferSize(1<<10), grpc.WriteBufferSize(4<<10), grpc.SharedWriteBuffer(true),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+	)
+	wire.RegisterEnrolmentServer(d.server, d)
+	wire.RegisterAgentsServer(d.server, d)
+	v.OnChange(func() { signal(d.kick) })
+	f.OnRevoke(d.revoke)
+	return d
+}
+
+// Serve accepts agents on l until Stop.
+func (d *Delivery) Serve(l net.Listener) error {
+	go d.recheckLoop()
+	return d.server.Serve(l)
+}
+
+// Stop cuts every connection.
+func (d *Delivery) Stop() {
+	d.stop.Do(func() { close(d.done) })
+	d.server.Stop()
+}
+
+// caller is the host that a call comes from.
+type caller struct {
+	host grant.Host
+	link *link
+}
+
+type callerKey struct{}
+
+func callerOf(ctx context.Context) caller { return ctx.Value(callerKey{}).(caller) }
+
+// admit is passed by every call. Without a certificate a connection gets Join
+// and nothing else; with one, the host must still be enrolled and the
+// certificate still good.
+func (d *Delivery) admit(ctx context.Context, method string) (context.Context, error) {
+	l := linkOf(ctx)
+	if l == nil {
+		return nil, status.Error(codes.Unauthenticated, "no connection state")
+	}
+	if method == wire.Enrolment_Join_FullMethodName {
+		return ctx, nil
+	}
+	if l.host == "" {
+		return nil, status.Error(codes.Unauthenticated, "this call needs a host certificate: enrol first")
+	}
+	if !d.now().Before(l.notAfter) {
+		return nil, status.Error(codes.Unauthenticated, "the host certificate has ended")
+	}
+	host, err := d.fleet.Admit(l.host, l.key)
+	if err != nil {
+		d.logTurnedAway(ctx, l.host, err)
+		return nil, toStatus(err)
+	}
+	return context.WithValue(ctx, callerKey{}, caller{host: host, link: l}), nil
+}
+
+// logTurnedAway notes a host that is not admitted, at most once a minute each.
+func (d *Delivery) logTurnedAway(ctx context.Context, host string, reason error) {
+	d.mu.Lock()
+	last, seen := d.turnedAway[host]
+	recent := seen && d.now().Sub(last) < time.Minute
+	if !recent {
+		d.turnedAway[host] = d.now()
+	}
+	d.mu.Unlock()
+	if recent {
+		return
+	}
+	entry := audit.Entry{Actor: "host:" + host, Action: "host.connect", Target: host, Host: host, Outcome: audit.Refused, Reason: reason.Error()}
+	if _, err := d.audit.Append(ctx, entry); err != nil {
+		d.log.Error("a refusal could not be logged", "error", err)
+	}
+}
+
+func (d *Delivery) admitUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	ctx, err := d.admit(ctx, info.FullMethod)
+	if err != nil {
+		return nil, err
+	}
+	out, err := handle(ctx, req)
+	if err != nil {
+		return nil, d.answer(info.FullMethod, err)
+	}
+	return out, nil
+}
+
+func (d *Delivery) admitStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	ctx, err := d.admit(stream.Context(), info.FullMethod)
+	if err != nil {
+		return err
+	}
+	if err := handle(srv, admitted{stream, ctx}); err != nil {
+		return d.answer(info.FullMethod, err)
+	}
+	return nil
+}
+
+type admitted struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+// Context carries the caller.
+func (a admitted) Context() context.Context { return a.ctx }
+
+// answer logs what went wrong inside and tells the client no more than it may
+// know.
+func (d *Delivery) answer(method string, err error) error {
+	s := toStatus(err)
+	if status.Code(s) == codes.Internal {
+		d.log.Error("call failed", "method", method, "error", err)
+	}
+	return s
+}
+
+// toStatus is the one place where errors become gRPC codes. What it does not
+// know is internal, and its text stays here.
+func toStatus(err error) error {
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	code := codes.Internal
+	switch {
+	case errors.Is(err, vault.ErrRefused):
+		// One answer for "refused" and "not there".
+		return status.Error(codes.PermissionDenied, "refused")
+	case errors.Is(err, fleet.ErrRevoked):
+		return status.Error(codes.PermissionDenied, wire.MessageRevoked)
+	case errors.Is(err, fleet.ErrNotFound):
+		return status.Error(codes.Unauthenticated, "the server does not know this host: enrol it again")
+	case errors.Is(err, fleet.ErrJoin):
+		return status.Error(codes.PermissionDenied, fleet.ErrJoin.Error())
+	case errors.Is(err, credential.ErrInvalid):
+		return status.Error(codes.InvalidArgument, err.Error())
+	case errors.Is(err, secret.ErrFull):
+		return status.Error(codes.ResourceExhausted, "the server has no locked memory left: try again")
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return status.FromContextError(err).Err()
+	}
+	return status.Error(code, "the server could not do it; its log says why")
+}
+
+// Join enrols a host.
+func (d *Delivery) Join(ctx context.Context, r *wire.JoinRequest) (*wire.JoinResponse, error) {
+	if !d.joins.Allow() {
+		return nil, status.Error(codes.ResourceExhausted, "too many joins at once: try again in a moment")
+	}
+	joined, err := d.fleet.Join(ctx, fleet.JoinRequest{
+		Token: r.GetToken(), Certificate: r.GetCertificateRequest(),
+		Name: r.GetName(), OS: r.GetOs(), Version: r.GetVersion(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &wire.JoinResponse{
+		Host: joined.Host, Certificates: joined.Certificates, Root: joined.Root, TrustDomain: joined.TrustDomain,
+	}, nil
+}

@@ -1,0 +1,410 @@
+package delivery
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/strongroom/strongroom/configs"
+	"github.com/strongroom/strongroom/server/internal/audit"
+	"github.com/strongroom/strongroom/server/internal/barrier"
+	"github.com/strongroom/strongroom/server/internal/catalogue"
+	"github.com/strongroom/strongroom/server/internal/fleet"
+	"github.com/strongroom/strongroom/server/internal/roomtest"
+	"github.com/strongroom/strongroom/server/internal/vault"
+	"github.com/strongroom/strongroom/shared/credential"
+	"github.com/strongroom/strongroom/shared/envelope"
+	"github.com/strongroom/strongroom/shared/grant"
+	"github.com/strongroom/strongroom/shared/identity"
+	"github.com/strongroom/strongroom/shared/wire"
+)
+
+var alice = grant.Person{ID: "id-alice", Name: "alice", Role: "admin"}
+
+// fixture is a whole server below the people's API, with a listener.
+type fixture struct {
+	*roomtest.Rooms
+	t        *testing.T
+	fleet    *fleet.Fleet
+	vault    *vault.Vault
+	delivery *Delivery
+	address  string
+	roots    *x509.CertPool
+}
+
+func open(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{Rooms: roomtest.Open(t), t: t}
+	err := f.Log.Change(t.Context(), f.Barrier, audit.Entry{Actor: "system", Action: "vault.create", Outcome: audit.Allowed},
+		func(tx *barrier.Tx) error { return fleet.Create(tx, "example.org", time.Now()) })
+	f.must(err)
+	f.fleet, err = fleet.Open(f.Barrier, f.Log, roomtest.Vault, time.Now)
+	f.must(err)
+	c, err := catalogue.Load(configs.Applications)
+	f.must(err)
+	f.vault, err = vault.Open(f.Barrier, f.Log, f.Arena, c, time.Now)
+	f.must(err)
+	f.delivery = New(f.fleet, f.vault, f.Log, f.Arena, slog.New(slog.DiscardHandler), time.Now)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	f.must(err)
+	go func() { _ = f.delivery.Serve(l) }() // ends with Stop
+	t.Cleanup(f.delivery.Stop)
+	f.address = l.Addr().String()
+	return f
+}
+
+func (f *fixture) must(err error) {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// agent is a connection as an enrolled host, or as nobody.
+type agent struct {
+	*fixture
+	conn   *grpc.ClientConn
+	id     string
+	own    tls.Certificate
+	calls  wire.AgentsClient
+	watch  wire.Agents_WatchClient
+	opener *envelope.Opener
+}
+
+func (f *fixture) dial(own tls.Certificate) *agent {
+	f.t.Helper()
+	var config *tls.Config
+	if f.roots == nil {
+		config = identity.JoiningClient(f.fleet.RootFingerprint())
+		config.Certificates = []tls.Certificate{own}
+	} else {
+		config = identity.AgentClient(f.roots, "example.org", own)
+	}
+	conn, err := grpc.NewClient("passthrough:///"+f.address, grpc.WithTransportCredentials(credentials.NewTLS(config)))
+	f.must(err)
+	f.t.Cleanup(func() { _ = conn.Close() })
+	return &agent{fixture: f, conn: conn, calls: wire.NewAgentsClient(conn), own: own}
+}
+
+// enrol joins a new host and returns a connection as it.
+func (f *fixture) enrol() *agent {
+	f.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	f.must(err)
+	token, _, err := f.fleet.NewJoinToken(f.t.Context(), alice, nil, time.Hour, 1)
+	f.must(err)
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	f.must(err)
+	joined, err := wire.NewEnrolmentClient(f.dial(tls.Certificate{}).conn).Join(f.t.Context(), &wire.JoinRequest{Token: token, CertificateRequest: csr, Name: "runner"})
+	f.must(err)
+	root, err := x509.ParseCertificate(joined.GetRoot())
+	f.must(err)
+	f.roots = x509.NewCertPool()
+	f.roots.AddCert(root)
+	a := f.dial(tls.Certificate{Certificate: joined.GetCertificates(), PrivateKey: key})
+	a.id = joined.GetHost()
+	return a
+}
+
+// open begins the watch.
+func (a *agent) open(held ...*wire.Held) *wire.Welcome {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(a.t.Context(), 20*time.Second)
+	a.t.Cleanup(cancel)
+	var err error
+	a.watch, err = a.calls.Watch(ctx)
+	a.must(err)
+	recipient, err := envelope.NewRecipient()
+	a.must(err)
+	a.must(a.watch.Send(&wire.WatchRequest{Message: &wire.WatchRequest_Hello{Hello: &wire.Hello{EnvelopeKey: recipient.PublicKey(), Held: held}}}))
+	e, err := a.watch.Recv()
+	a.must(err)
+	p, _ := peer.FromContext(a.watch.Context())
+	state := p.AuthInfo.(credentials.TLSInfo).State
+	exporter, err := envelope.Exporter(&state)
+	a.must(err)
+	a.opener, err = recipient.Opener(a.Arena, e.GetWelcome().GetEncapsulation(), envelope.ToAgent, exporter)
+	a.must(err)
+	return e.GetWelcome()
+}
+
+func (a *agent) lease(ref string) (*wire.LeaseResponse, error) {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(a.t.Context(), 10*time.Second)
+	defer cancel()
+	return a.calls.Lease(ctx, &wire.LeaseRequest{Request: "r1", Reference: ref, Job: &wire.Job{User: "etl", Uid: "1001"}})
+}
+
+func (a *agent) event() *wire.WatchEvent {
+	a.t.Helper()
+	e, err := a.watch.Recv()
+	a.must(err)
+	return e
+}
+
+func (f *fixture) addToken(name, token string) credential.Metadata {
+	f.t.Helper()
+	b, err := f.Arena.From([]byte(token))
+	f.must(err)
+	defer b.Wipe()
+	c, err := f.vault.Add(f.t.Context(), alice, name, vault.Change{
+		Application: "generic-rest", AuthType: credential.AccessToken, Value: credential.Value{"token": b},
+	})
+	f.must(err)
+	return c
+}
+
+func (f *fixture) grantAll(name, ref string) {
+	f.t.Helper()
+	_, err := f.vault.AddGrant(f.t.Context(), alice, grant.Grant{Name: name, Credentials: []string{ref}, AnyHost: true})
+	f.must(err)
+}
+
+func wantCode(t *testing.T, what string, err error, code codes.Code, words string) {
+	t.Helper()
+	s := status.Convert(err)
+	if s.Code() != code || !strings.Contains(s.Message(), words) {
+		t.Errorf("%s: %v %q, want %v with %q", what, s.Code(), s.Message(), code, words)
+	}
+}
+
+func TestLease(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	a := f.enrol()
+	c := f.addToken("crm", "tok-canary")
+	_, err := a.lease("crm")
+	wantCode(t, "before the watch", err, codes.FailedPrecondition, "watch first")
+	a.open()
+	_, err = a.lease("crm")
+	wantCode(t, "ungranted", err, codes.PermissionDenied, "refused")
+	_, err = a.lease("nothing")
+	wantCode(t, "not there", err, codes.PermissionDenied, "refused")
+	f.grantAll("g", "crm")
+	l, err := a.lease("crm")
+	f.must(err)
+	if l.GetCredential() != c.ID || l.GetVersion() != 1 || len(l.GetFields()) != 1 || l.GetTerms()[0].GetTtlMs() != 900_000 {
+		t.Errorf("leased %v", l)
+	}
+	sealed := l.GetFields()[0].GetSealed()
+	if strings.Contains(string(sealed), "tok-canary") {
+		t.Error("the value travels in the clear")
+	}
+	about := envelope.Context{Request: "r1", Credential: c.ID, Version: 1, Field: "token"}
+	value, err := a.opener.Open(sealed, about)
+	if err != nil || string(value.Reveal()) != "tok-canary" {
+		t.Errorf("opened %q, %v", value.Reveal(), err)
+	}
+	value.Wipe()
+	about.Request = "r2"
+	if _, err := a.opener.Open(sealed, about); err == nil {
+		t.Error("the answer to one request opens as the answer to another")
+	}
+	if held := f.delivery.HeldBy(a.id); len(held) != 1 || held[0].Credential != c.ID {
+		t.Errorf("the server thinks that the host holds %v", held)
+	}
+}
+
+func TestWhatEndsALease(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	a := f.enrol()
+	a.open()
+	edit := func(ch vault.Change) error {
+		_, err := f.vault.Edit(t.Context(), alice, "crm", ch)
+		return err
+	}
+	c := f.addToken("crm", "tok")
+	f.addToken("other", "tok")
+	for _, end := range []struct {
+		what string
+		do   func() error
+	}{
+		{"a grant more", func() error { f.grantAll("more", "crm"); return nil }},
+		{"a grant less", func() error { return f.vault.RevokeGrant(t.Context(), alice, "more") }},
+		{"a new version", func() error { return edit(vault.Change{Generate: []string{"token"}}) }},
+		{"a moved default", func() error { yes := true; return edit(vault.Change{Default: &yes}) }},
+		{"the last grant", func() error { return f.vault.RevokeGrant(t.Context(), alice, "g") }},
+		{"deletion", func() error { _, _, err := f.vault.Delete(t.Context(), alice, "crm"); return err }},
+	} {
+		if _, err := f.vault.Grant(alice, "g"); err != nil {
+			f.grantAll("g", "crm")
+		}
+		_, err := a.lease("crm")
+		f.must(err)
+		began := time.Now()
+		f.must(end.do())
+		if e := a.event(); e.GetDrop().GetCredential() != c.ID {
+			t.Errorf("%s: pushed %v, want a drop of crm", end.what, e)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("%s: told after %s", end.what, took)
+		}
+	}
+}
+
+// What does not concern a lease leaves it alone.
+func TestWhatLeavesALease(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	a := f.enrol()
+	a.open()
+	f.addToken("crm", "tok")
+	f.addToken("other", "tok")
+	f.grantAll("g", "crm")
+	_, err := a.lease("crm")
+	f.must(err)
+	text := "described"
+	_, err = f.vault.Edit(t.Context(), alice, "crm", vault.Change{Description: &text})
+	f.must(err)
+	f.grantAll("elsewhere", "other")
+	f.must(f.vault.RevokeGrant(t.Context(), alice, "elsewhere"))
+	f.must(f.vault.RevokeGrant(t.Context(), alice, "g"))
+	if e := a.event(); e.GetSequence() != 2 {
+		t.Errorf("event %d is the first after welcome, want 2: something was pushed before", e.GetSequence())
+	}
+}
+
+func TestRevokedHost(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	a := f.enrol()
+	a.open()
+	f.addToken("crm", "tok")
+	f.grantAll("g", "crm")
+	_, err := a.lease("crm")
+	f.must(err)
+	began := time.Now()
+	f.must(f.fleet.Revoke(t.Context(), alice, a.id))
+	_, err = a.lease("crm")
+	wantCode(t, "a call on the old connection", err, codes.PermissionDenied, "this host is revoked")
+	e := a.event()
+	if e.GetWipe().GetReason() != "this host is revoked" {
+		t.Errorf("pushed %v, want wipe", e)
+	}
+	f.must(a.watch.Send(&wire.WatchRequest{Message: &wire.WatchRequest_Ack{Ack: &wire.Ack{Sequence: e.GetSequence()}}}))
+	if _, err := a.watch.Recv(); err == nil {
+		t.Error("the watch goes on")
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("cut after %s", took)
+	}
+	again := f.dial(a.own)
+	watch, err := again.calls.Watch(t.Context())
+	f.must(err)
+	_, err = watch.Recv()
+	wantCode(t, "a new connection", err, codes.PermissionDenied, "this host is revoked")
+	if e := f.Newest(t, 1)[0]; e.Action != "host.connect" || e.Outcome != "refused" || e.Reason != "this host is revoked" || e.Host != a.id {
+		t.Errorf("logged %+v", e)
+	}
+}
+
+// A host that does not acknowledge is cut all the same.
+func TestRevokedHostThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	a := f.enrol()
+	a.open()
+	began := time.Now()
+	f.must(f.fleet.Revoke(t.Context(), alice, a.id))
+	a.event()
+	if _, err := a.watch.Recv(); err == nil {
+		t.Error("the watch goes on")
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("cut after %s", took)
+	}
+}
+
+func TestWithoutACertificateOnlyJoin(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	f.enrol()
+	nobody := f.dial(tls.Certificate{})
+	ctx := t.Context()
+	calls := map[string]func() error{
+		"Lease":  func() error { _, err := nobody.lease("crm"); return err },
+		"List":   func() error { _, err := nobody.calls.List(ctx, &wire.ListRequest{}); return err },
+		"Report": func() error { _, err := nobody.calls.Report(ctx, &wire.ReportRequest{}); return err },
+		"Watch": func() error {
+			w, err := nobody.calls.Watch(ctx)
+			if err == nil {
+				_, err = w.Recv()
+			}
+			return err
+		},
+	}
+	for _, m := range wire.Agents_ServiceDesc.Methods {
+		if calls[m.MethodName] == nil {
+			t.Errorf("method %s has no row in this test", m.MethodName)
+		}
+	}
+	for name, call := range calls {
+		wantCode(t, name, call(), codes.Unauthenticated, "needs a host certificate")
+	}
+	_, err := wire.NewEnrolmentClient(nobody.conn).Join(ctx, &wire.JoinRequest{Token: "srj_x_y"})
+	wantCode(t, "Join", err, codes.InvalidArgument, "certificate request")
+}
+
+// A returning agent keeps what is still allowed under the same terms.
+func TestHeldLeasesAreConfirmedOrNot(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	a := f.enrol()
+	a.open()
+	var held []*wire.Held
+	for _, name := range []string{"kept", "edited", "revoked"} {
+		f.addToken(name, "tok")
+		f.grantAll(name, name)
+		l, err := a.lease(name)
+		f.must(err)
+		held = append(held, &wire.Held{Credential: l.GetCredential(), Version: l.GetVersion(), Terms: l.GetTermsDigest()})
+	}
+	f.must(a.conn.Close())
+	_, err := f.vault.Edit(t.Context(), alice, "edited", vault.Change{Generate: []string{"token"}})
+	f.must(err)
+	f.must(f.vault.RevokeGrant(t.Context(), alice, "revoked"))
+	b := f.dial(a.own)
+	b.id = a.id
+	forged := &wire.Held{Credential: held[1].GetCredential(), Version: 2, Terms: []byte("forged")}
+	welcome := b.open(append(held, forged)...)
+	if got := welcome.GetConfirmed(); len(got) != 1 || got[0] != held[0].GetCredential() {
+		t.Errorf("confirmed %v, want kept alone", got)
+	}
+	f.must(f.vault.RevokeGrant(t.Context(), alice, "kept"))
+	if e := b.event(); e.GetDrop().GetCredential() != held[0].GetCredential() {
+		t.Errorf("pushed %v, want a drop of kept", e)
+	}
+}
+
+func TestReportsAreLoggedAsClaimed(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	a := f.enrol()
+	c := f.addToken("crm", "tok")
+	_, err := a.calls.Report(t.Context(), &wire.ReportRequest{Usage: []*wire.Usage{{
+		Credential: c.ID, Job: &wire.Job{User: "bob", Uid: "7"}, Reason: "no grant of this credential for this host names this job's user",
+	}}})
+	f.must(err)
+	e := f.Newest(t, 1)[0]
+	if e.Action != "credential.read" || e.Target != "crm" || e.Outcome != "refused" || e.Host != a.id || e.Job != "user=bob" ||
+		e.Reason != "no grant of this credential for this host names this job's user (claimed by the host)" {
+		t.Errorf("logged %+v", e)
+	}
+	_, err = a.calls.Report(t.Context(), &wire.ReportRequest{Usage: make([]*wire.Usage, 101)})
+	wantCode(t, "101 usages", err, codes.InvalidArgument, "at most 100")
+}

@@ -1,0 +1,336 @@
+package delivery
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/strongroom/strongroom/shared/credential"
+	"github.com/strongroom/strongroom/shared/envelope"
+	"github.com/strongroom/strongroom/shared/grant"
+	"github.com/strongroom/strongroom/shared/wire"
+)
+
+// session is a host that is connected: what it holds, and what it has yet to be
+// told. It lives as long as its Watch stream.
+type session struct {
+	host   string
+	link   *link
+	sealer *envelope.Sealer
+
+	mu       sync.Mutex
+	held     map[string]held // by credential ID
+	pending  []*wire.WatchEvent
+	sequence uint64
+	acked    uint64
+	wake     chan struct{} // something is pending
+	ackWake  chan struct{} // acked grew
+	closed   chan struct{}
+	once     sync.Once
+}
+
+// held is what the agent was given and under which terms.
+type held struct {
+	version uint64
+	terms   []byte
+}
+
+// Held names one version that a host has in memory.
+type Held struct {
+	Credential string // ID
+	Version    uint64
+}
+
+// push queues an event for the agent.
+func (s *session) push(e *wire.WatchEvent) uint64 {
+	s.mu.Lock()
+	s.sequence++
+	e.Sequence = s.sequence
+	s.pending = append(s.pending, e)
+	sequence := s.sequence
+	s.mu.Unlock()
+	signal(s.wake)
+	return sequence
+}
+
+// signal wakes whoever waits on c, now or at its next look; it never blocks.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func (s *session) hasAcked(sequence uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.acked >= sequence
+}
+
+func (s *session) take() []*wire.WatchEvent {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	events := s.pending
+	s.pending = nil
+	return events
+}
+
+func (s *session) end() { s.once.Do(func() { close(s.closed) }) }
+
+// Watch holds a host's session.
+func (d *Delivery) Watch(stream wire.Agents_WatchServer) error {
+	from := callerOf(stream.Context())
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	hello := first.GetHello()
+	if hello == nil {
+		return status.Error(codes.InvalidArgument, "the first message is hello")
+	}
+	sealer, encapsulation, err := envelope.NewSealer(d.arena, hello.GetEnvelopeKey(), envelope.ToAgent, from.link.exporter)
+	if errors.Is(err, envelope.ErrEnvelope) {
+		return status.Error(codes.InvalidArgument, "envelope_key: not an X25519 public key")
+	}
+	if err != nil {
+		return err
+	}
+	s := &session{
+		host: from.host.ID, link: from.link, sealer: sealer, held: map[string]held{},
+		wake: make(chan struct{}, 1), ackWake: make(chan struct{}, 1), closed: make(chan struct{}),
+	}
+	defer sealer.Wipe()
+	confirmed := d.confirm(from.host, s, hello.GetHeld())
+	if !from.link.session.CompareAndSwap(nil, s) {
+		return status.Error(codes.FailedPrecondition, "this connection has a watch already")
+	}
+	d.enter(s)
+	defer d.leave(s)
+	s.push(&wire.WatchEvent{Event: &wire.WatchEvent_Welcome{Welcome: &wire.Welcome{
+		Encapsulation: encapsulation, Confirmed: confirmed,
+	}}})
+	go s.receive(stream)
+	// What changed between confirm and enter is caught here.
+	d.recheck(s)
+	return s.send(stream)
+}
+
+func (s *session) send(stream wire.Agents_WatchServer) error {
+	for {
+		for _, e := range s.take() {
+			if err := stream.Send(e); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-s.wake:
+		case <-s.closed:
+			return nil
+		case <-stream.Context().Done():
+			return stream.Context().Err()
+		}
+	}
+}
+
+func (s *session) receive(stream wire.Agents_WatchServer) {
+	defer s.end()
+	for {
+		m, err := stream.Recv()
+		if err != nil {
+			return
+		}
+		if ack := m.GetAck(); ack != nil {
+			s.mu.Lock()
+			s.acked = max(s.acked, ack.GetSequence())
+			s.mu.Unlock()
+			signal(s.ackWake)
+		}
+	}
+}
+
+// enter makes s the host's session. An older one of the same host ends: an
+// agent has one connection.
+func (d *Delivery) enter(s *session) {
+	d.mu.Lock()
+	old := d.sessions[s.host]
+	d.sessions[s.host] = s
+	d.mu.Unlock()
+	if old != nil {
+		old.end()
+	}
+	d.fleet.Seen(s.host, true)
+}
+
+func (d *Delivery) leave(s *session) {
+	s.end()
+	d.mu.Lock()
+	last := d.sessions[s.host] == s
+	if last {
+		delete(d.sessions, s.host)
+	}
+	d.mu.Unlock()
+	if last {
+		d.fleet.Seen(s.host, false)
+	}
+}
+
+// confirm registers those leases of an earlier connection that are still
+// allowed, under the same terms and version, and returns their IDs. The agent
+// drops the others.
+func (d *Delivery) confirm(h grant.Host, s *session, presented []*wire.Held) []string {
+	var confirmed []string
+	for _, p := range presented {
+		mine := held{version: p.GetVersion(), terms: p.GetTerms()}
+		if d.stillGood(h, p.GetCredential(), mine) {
+			s.held[p.GetCredential()] = mine
+			confirmed = append(confirmed, p.GetCredential())
+		}
+	}
+	return confirmed
+}
+
+func (d *Delivery) stillGood(h grant.Host, id string, have held) bool {
+	c, ok := d.vault.Get(id)
+	if !ok || c.Version != have.version {
+		return false
+	}
+	now := d.vault.Permits(h, c)
+	return now.Allowed && bytes.Equal(digest(c, now.Grants), have.terms)
+}
+
+// digest names the terms of a lease: any change to the grants behind it, or to
+// how the credential is called, makes another.
+func digest(c credential.Metadata, grants []grant.Grant) []byte {
+	type terms struct {
+		ID string
+		grant.Conditions
+	}
+	all := make([]terms, len(grants))
+	for i, g := range grants {
+		all[i] = terms{g.ID, g.Conditions}
+	}
+	text, err := json.Marshal(struct {
+		Name    string
+		Default bool // "app:x" stands for another one when it moves
+		Terms   []terms
+	}{c.Name, c.Default, all})
+	if err != nil {
+		panic(err) // strings, numbers and times always marshal
+	}
+	sum := sha256.Sum256(text)
+	return sum[:]
+}
+
+// recheckLoop looks at every lease after each change. A grant that ends by
+// itself needs no look: no lease outlasts it.
+func (d *Delivery) recheckLoop() {
+	for {
+		select {
+		case <-d.kick:
+		case <-d.done:
+			return
+		}
+		for _, s := range d.all() {
+			d.recheck(s)
+		}
+	}
+}
+
+func (d *Delivery) all() []*session {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	out := make([]*session, 0, len(d.sessions))
+	for _, s := range d.sessions {
+		out = append(out, s)
+	}
+	return out
+}
+
+// recheck drops every lease of a session that is no longer allowed as it is.
+func (d *Delivery) recheck(s *session) {
+	h, err := d.fleet.Admit(s.host, s.link.key)
+	if err != nil {
+		return // revoke sees to it
+	}
+	s.mu.Lock()
+	have := make(map[string]held, len(s.held))
+	for id, l := range s.held {
+		have[id] = l
+	}
+	s.mu.Unlock()
+	for id, l := range have {
+		if d.stillGood(h, id, l) {
+			continue
+		}
+		s.mu.Lock()
+		delete(s.held, id)
+		s.mu.Unlock()
+		s.push(&wire.WatchEvent{Event: &wire.WatchEvent_Drop{Drop: &wire.Drop{
+			Credential: id, Reason: "it or its grants changed",
+		}}})
+	}
+}
+
+// revoke tells a revoked host to wipe and cuts its connection, at the latest
+// after half a second.
+func (d *Delivery) revoke(host string) {
+	d.mu.Lock()
+	s := d.sessions[host]
+	d.mu.Unlock()
+	if s == nil {
+		return
+	}
+	sequence := s.push(&wire.WatchEvent{Event: &wire.WatchEvent_Wipe{Wipe: &wire.Wipe{Reason: wire.MessageRevoked}}})
+	go func() {
+		defer s.link.conn.Close()
+		defer s.end()
+		late := time.After(500 * time.Millisecond)
+		for !s.hasAcked(sequence) {
+			select {
+			case <-s.ackWake:
+			case <-late:
+				return
+			case <-s.closed:
+				return
+			}
+		}
+	}()
+}
+
+// HeldBy lists what a connected host was given and has not lost since.
+func (d *Delivery) HeldBy(host string) []Held {
+	d.mu.Lock()
+	s := d.sessions[host]
+	d.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]Held, 0, len(s.held))
+	for id, l := range s.held {
+		out = append(out, Held{Credential: id, Version: l.version})
+	}
+	slices.SortFunc(out, func(a, b Held) int { return bytes.Compare([]byte(a.Credential), []byte(b.Credential)) })
+	return out
+}
+
+// Holding counts the connected hosts that hold a credential.
+func (d *Delivery) Holding(credentialID string) int {
+	n := 0
+	for _, s := range d.all() {
+		s.mu.Lock()
+		if _, ok := s.held[credentialID]; ok {
+			n++
+		}
+		s.mu.Unlock()
+	}
+	return n
+}

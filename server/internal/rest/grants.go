@@ -1,0 +1,123 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/strongroom/strongroom/server/internal/fleet"
+	"github.com/strongroom/strongroom/shared/api"
+	"github.com/strongroom/strongroom/shared/credential"
+	"github.com/strongroom/strongroom/shared/grant"
+)
+
+func (r *REST) registerGrants(doc huma.API) {
+	add(r, doc, route{method: http.MethodGet, path: "/v1/grants", summary: "List grants"}, listGrants)
+	add(r, doc, route{method: http.MethodPost, path: "/v1/grants", summary: "Make a grant", status: http.StatusCreated}, addGrant)
+	add(r, doc, route{method: http.MethodGet, path: "/v1/grants/{name}", summary: "Show a grant"}, showGrant)
+	add(r, doc, route{method: http.MethodDelete, path: "/v1/grants/{name}", summary: "Revoke a grant"}, revokeGrant)
+	add(r, doc, route{method: http.MethodPost, path: "/v1/explain", summary: "What the gate would decide, and why"}, explain)
+}
+
+func listGrants(_ context.Context, c *call, _ *nothing) (api.GrantList, error) {
+	out := api.GrantList{Items: []api.Grant{}}
+	for _, g := range c.rooms.Vault.Grants(c.person) {
+		out.Items = append(out.Items, grantOf(g))
+	}
+	return out, nil
+}
+
+func showGrant(_ context.Context, c *call, in *byName) (api.Grant, error) {
+	g, err := c.rooms.Vault.Grant(c.person, in.Name)
+	return grantOf(g), err
+}
+
+func addGrant(ctx context.Context, c *call, in *with[api.GrantRule]) (api.Grant, error) {
+	b := in.Body
+	_, err := c.rooms.Vault.AddGrant(ctx, c.person, grant.Grant{
+		Name: b.Name, Credentials: b.Credentials, Applications: b.Applications, Tags: b.Tags,
+		Hosts: b.Hosts, HostLabels: b.HostLabels, AnyHost: b.AnyHost,
+		Conditions: grant.Conditions{
+			JobUsers: b.JobUsers, Access: grant.Access(b.Access),
+			TTL: time.Duration(b.TTL), Offline: time.Duration(b.Offline), Until: timeOrZero(b.Until),
+		},
+	})
+	if err != nil {
+		return api.Grant{}, err
+	}
+	g, err := c.rooms.Vault.Grant(c.person, b.Name)
+	return grantOf(g), err
+}
+
+func grantOf(g grant.Grant) api.Grant {
+	return api.Grant{
+		GrantRule: api.GrantRule{
+			Name: g.Name, Credentials: texts(g.Credentials), Applications: texts(g.Applications), Tags: texts(g.Tags),
+			Hosts: texts(g.Hosts), HostLabels: texts(g.HostLabels), AnyHost: g.AnyHost, JobUsers: texts(g.JobUsers),
+			Access: string(g.Access), TTL: api.Duration(g.TTL), Offline: api.Duration(g.Offline), Until: timeOrNull(g.Until),
+		},
+		Created: g.Created, CreatedBy: g.CreatedBy,
+	}
+}
+
+// texts makes a JSON array of what may be nil.
+func texts(in []string) []string { return append([]string{}, in...) }
+
+func revokeGrant(ctx context.Context, c *call, in *byName) (api.GrantRevoked, error) {
+	ended := leasesBy(c.rooms, in.Name)
+	if err := c.rooms.Vault.RevokeGrant(ctx, c.person, in.Name); err != nil {
+		return api.GrantRevoked{}, err
+	}
+	return api.GrantRevoked{Revoked: in.Name, LeasesEnded: ended}, nil
+}
+
+// leasesBy counts what hosts hold by one grant alone.
+func leasesBy(rooms *Rooms, name string) int {
+	n := 0
+	for _, h := range rooms.Fleet.List() {
+		for _, held := range rooms.Delivery.HeldBy(h.ID) {
+			m, ok := rooms.Vault.Get(held.Credential)
+			if !ok {
+				continue
+			}
+			if d := rooms.Vault.Permits(h.Caller(), m); len(d.Grants) == 1 && d.Grants[0].Name == name {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func explain(_ context.Context, c *call, in *with[api.ExplainRequest]) (api.Explanation, error) {
+	b := in.Body
+	if _, err := credential.ParseReference(b.Credential); err != nil {
+		return api.Explanation{}, err
+	}
+	h, err := c.rooms.Fleet.Get(b.Host)
+	switch {
+	case errors.Is(err, fleet.ErrNotFound):
+		return api.Explanation{Reason: grant.ReasonHostUnknown}, nil
+	case err != nil:
+		return api.Explanation{}, err
+	case !h.Revoked.IsZero():
+		return api.Explanation{Reason: grant.ReasonHostRevoked}, nil
+	}
+	d, err := c.rooms.Vault.Explain(c.person, h.Caller(), b.Credential, jobOf(b.Job))
+	out := api.Explanation{Allowed: d.Allowed, Reason: d.Reason}
+	if d.Allowed && len(d.Grants) > 0 {
+		out.Grant = d.Grants[0].Name
+	}
+	return out, err
+}
+
+// jobOf takes a user that is nothing but digits as a uid, as grants do.
+func jobOf(j api.Job) grant.Job {
+	if j.User != "" && strings.Trim(j.User, "0123456789") == "" {
+		return grant.Job{UID: j.User, Exe: j.Exe}
+	}
+	return grant.Job{User: j.User, Exe: j.Exe}
+}

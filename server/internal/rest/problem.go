@@ -1,0 +1,180 @@
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/strongroom/strongroom/server/internal/audit"
+	"github.com/strongroom/strongroom/server/internal/catalogue"
+	"github.com/strongroom/strongroom/server/internal/fleet"
+	"github.com/strongroom/strongroom/server/internal/people"
+	"github.com/strongroom/strongroom/server/internal/seal"
+	"github.com/strongroom/strongroom/server/internal/vault"
+	"github.com/strongroom/strongroom/shared/api"
+	"github.com/strongroom/strongroom/shared/credential"
+	"github.com/strongroom/strongroom/shared/envelope"
+	"github.com/strongroom/strongroom/shared/secret"
+)
+
+var errNotJSON = errors.New("expected JSON, of the types that this route takes")
+
+const problemType = "application/problem+json"
+
+// problem is an api.Problem as huma sends it.
+type problem struct{ api.Problem }
+
+// GetStatus is huma's.
+func (p *problem) GetStatus() int { return p.Status }
+
+// ContentType is huma's.
+func (p *problem) ContentType(string) string { return problemType }
+
+func refusal(status int, code, detail string) *problem {
+	return &problem{api.Problem{Title: http.StatusText(status), Status: status, Code: code, Detail: detail}}
+}
+
+// usage is about one member of the request, which it names and does not repeat.
+func usage(member, mend string) *problem {
+	return refusal(http.StatusUnprocessableEntity, api.CodeUsage, member+": "+mend)
+}
+
+func failed() *problem {
+	return refusal(http.StatusInternalServerError, api.CodeFailed, "the server could not do it; its log says why")
+}
+
+func busy(detail string) *problem {
+	return refusal(http.StatusTooManyRequests, api.CodeRefused, detail)
+}
+
+// write answers without huma.
+func write(w http.ResponseWriter, p *problem) {
+	w.Header().Set("Content-Type", problemType)
+	if p.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // nobody is left to tell
+}
+
+// problem is the one place where errors become answers. What it does not know
+// is internal: the log gets it, the client does not. Texts that may repeat what
+// was sent are replaced by that of their sentinel.
+func (r *REST) problem(c *call, route string, err error) *problem {
+	var p *problem
+	if errors.As(err, &p) {
+		return p
+	}
+	if p = known(err); p != nil {
+		return p
+	}
+	if c.unsealed != nil && c.unsealed.ending.Err() != nil {
+		return refusal(http.StatusServiceUnavailable, api.CodeSealed, "the vault was sealed meanwhile")
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return refusal(http.StatusServiceUnavailable, api.CodeFailed, "it took too long: try again")
+	}
+	r.log.Error("a request failed", "route", route, "error", err)
+	return failed()
+}
+
+// sentinels have their status and code here, and their own text as the detail.
+var sentinels = []struct {
+	is     error
+	status int
+	code   string
+}{
+	{people.ErrUnauthenticated, http.StatusUnauthorized, api.CodeUnauthenticated},
+	{people.ErrLogin, http.StatusUnauthorized, api.CodeUnauthenticated},
+	{people.ErrNotFound, http.StatusNotFound, api.CodeNotFound},
+	{people.ErrTaken, http.StatusConflict, api.CodeConflict},
+	{people.ErrBusy, http.StatusTooManyRequests, api.CodeRefused},
+	{vault.ErrNotFound, http.StatusNotFound, api.CodeNotFound},
+	{vault.ErrNoGrant, http.StatusNotFound, api.CodeNotFound},
+	{vault.ErrTaken, http.StatusConflict, api.CodeConflict},
+	{fleet.ErrNotFound, http.StatusNotFound, api.CodeNotFound},
+	{fleet.ErrRevoked, http.StatusConflict, api.CodeConflict},
+	{catalogue.ErrUnknown, http.StatusNotFound, api.CodeNotFound},
+}
+
+func known(err error) *problem {
+	switch {
+	case errors.Is(err, credential.ErrInvalid) && errors.Is(err, catalogue.ErrUnknown):
+		return usage("application", "there is no such one; strongroom application list shows those that there are")
+	case errors.Is(err, credential.ErrInvalid):
+		return refusal(http.StatusUnprocessableEntity, api.CodeUsage, err.Error())
+	case errors.Is(err, vault.ErrRefused):
+		return refusal(http.StatusForbidden, api.CodeRefused, err.Error())
+	case errors.Is(err, audit.ErrCursor):
+		return usage("cursor", "take it from the next of the page before")
+	case errors.Is(err, envelope.ErrEnvelope):
+		return refusal(http.StatusConflict, api.CodeEnvelope, "the envelope does not open: ask for a new key on this connection and seal to it")
+	case errors.Is(err, seal.ErrWrongKey):
+		return refusal(http.StatusForbidden, api.CodeRefused, "the key file is not this vault's")
+	case errors.Is(err, seal.ErrKeyFile):
+		return usage("key_file", "send the whole key file as strongroom-server init wrote it")
+	case errors.Is(err, secret.ErrFull):
+		return refusal(http.StatusServiceUnavailable, api.CodeFailed, "the server has no locked memory left: try again")
+	}
+	for _, s := range sentinels {
+		if errors.Is(err, s.is) {
+			return refusal(s.status, s.code, s.is.Error())
+		}
+	}
+	return nil
+}
+
+// scrub turns huma's own refusals into problems that repeat nothing.
+func (r *REST) scrub(_ huma.Context, _ string, body any) (any, error) {
+	model, ok := body.(*huma.ErrorModel)
+	if !ok {
+		return body, nil
+	}
+	details := map[int]string{
+		http.StatusBadRequest:            "the request's body must be JSON",
+		http.StatusRequestTimeout:        "the request's body did not arrive in time",
+		http.StatusRequestEntityTooLarge: "the request's body is too large",
+		http.StatusUnsupportedMediaType:  "the request's body must be application/json",
+		http.StatusUnprocessableEntity:   "the request is not as it must be",
+		http.StatusInternalServerError:   "the request's body could not be read",
+	}
+	p := refusal(model.Status, api.CodeUsage, details[model.Status])
+	for _, e := range model.Errors {
+		p.Errors = append(p.Errors, api.ProblemDetail{Location: r.location(e.Location), Message: message(e.Message)})
+	}
+	return p, nil
+}
+
+var indices = regexp.MustCompile(`^(\[[0-9]+\])*$`)
+
+// location keeps of a path into the request what leads through members that the
+// API has. Other names came from the client: they may be a secret in the wrong
+// place.
+func (r *REST) location(where string) string {
+	root, rest, _ := strings.Cut(where, ".")
+	kept := root
+	for part := range strings.SplitSeq(rest, ".") {
+		name, _, _ := strings.Cut(part, "[")
+		if !r.members[name] || !indices.MatchString(part[len(name):]) {
+			break
+		}
+		kept += "." + part
+	}
+	return kept
+}
+
+// message lets huma's fixed texts through, which name what the API wants and
+// not what it got.
+func message(text string) string {
+	for _, begin := range []string{"expected ", "unexpected property", "unknown query parameter", "required ", "invalid integer", "invalid date/time"} {
+		if strings.HasPrefix(text, begin) {
+			return text
+		}
+	}
+	return "not valid"
+}

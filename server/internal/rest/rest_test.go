@@ -1,0 +1,284 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/strongroom/strongroom/configs"
+	"github.com/strongroom/strongroom/server/internal/audit"
+	"github.com/strongroom/strongroom/server/internal/barrier"
+	"github.com/strongroom/strongroom/server/internal/catalogue"
+	"github.com/strongroom/strongroom/server/internal/delivery"
+	"github.com/strongroom/strongroom/server/internal/fleet"
+	"github.com/strongroom/strongroom/server/internal/people"
+	"github.com/strongroom/strongroom/server/internal/seal"
+	"github.com/strongroom/strongroom/server/internal/store"
+	"github.com/strongroom/strongroom/server/internal/vault"
+	"github.com/strongroom/strongroom/shared/api"
+	"github.com/strongroom/strongroom/shared/grant"
+	"github.com/strongroom/strongroom/shared/identity"
+	"github.com/strongroom/strongroom/shared/secret"
+)
+
+const (
+	vaultID  = "00112233445566778899aabbccddeeff"
+	password = "correct horse battery"
+	keyText  = "the text of a key file"
+)
+
+// site is a served API over real rooms in a temporary folder.
+type site struct {
+	t       *testing.T
+	rest    *REST
+	arena   *secret.Arena
+	rooms   *Rooms
+	barrier *barrier.Barrier
+	url     string
+	pin     string
+	token   string // of the admin alice
+	logged  *buffer
+	ahead   atomic.Int64 // how far the API's clock is ahead
+}
+
+// buffer is what the log wrote.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func must[T any](v T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newSite is unsealed, and alice is signed in.
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{t: t, logged: &buffer{}}
+	s.arena = must(secret.NewArena(2 << 20))(t)
+	t.Cleanup(func() { check(t, s.arena.Close()) })
+	s.rooms, s.barrier = newRooms(t, s.arena)
+	s.rest = New(s.control(), s.arena, slog.New(slog.NewTextHandler(s.logged, nil)))
+	s.rest.now = func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
+	s.rest.Open(s.rooms)
+	s.serve()
+	pass := must(s.arena.From([]byte(password)))(t)
+	defer pass.Wipe()
+	token, _, err := s.rooms.People.Login(t.Context(), "alice", pass)
+	check(t, err)
+	s.token = token
+	return s
+}
+
+// control opens for one key text, and seals as the server does.
+func (s *site) control() Control {
+	var sealed atomic.Bool
+	return Control{
+		Status: func() api.Status { return api.Status{Version: "v1", Sealed: sealed.Load(), Vault: vaultID} },
+		Seal: func(context.Context, grant.Person) error {
+			s.rest.Close()
+			sealed.Store(true)
+			return nil
+		},
+		Unseal: func(_ context.Context, key *secret.Buffer) error {
+			if !secret.Equal(key.Reveal(), []byte(keyText)) {
+				return errors.Join(errors.New("slot 1"), seal.ErrWrongKey)
+			}
+			sealed.Store(false)
+			s.rest.Open(s.rooms)
+			return nil
+		},
+	}
+}
+
+func newRooms(t *testing.T, arena *secret.Arena) (*Rooms, *barrier.Barrier) {
+	t.Helper()
+	dir := t.TempDir()
+	root := must(arena.Random(32))(t)
+	t.Cleanup(root.Wipe)
+	db := must(store.Open(filepath.Join(dir, "vault.db")))(t)
+	t.Cleanup(func() { check(t, db.Close()) })
+	b := must(barrier.Create(db, arena, root, vaultID))(t)
+	t.Cleanup(b.Close)
+	keys, _, err := audit.Create(filepath.Join(dir, "audit"), arena, vaultID)
+	check(t, err)
+	t.Cleanup(keys.Wipe)
+	log := must(audit.Open(filepath.Join(dir, "audit"), arena))(t)
+	t.Cleanup(func() { check(t, log.Close()) })
+	entry := audit.Entry{Actor: "system", Action: "vault.create", Outcome: audit.Allowed}
+	check(t, log.Change(t.Context(), b, entry, func(tx *barrier.Tx) error { return fleet.Create(tx, "test.local", time.Now()) }))
+	known := must(catalogue.Load(configs.Applications))(t)
+	rooms := &Rooms{
+		People: people.New(b, log, time.Now), Catalogue: known, Audit: log, AuditKeys: keys,
+		Fleet:         must(fleet.Open(b, log, vaultID, time.Now))(t),
+		Vault:         must(vault.Open(b, log, arena, known, time.Now))(t),
+		AgentsAddress: func() string { return "vault.test:7443" },
+	}
+	rooms.Delivery = delivery.New(rooms.Fleet, rooms.Vault, log, arena, slog.New(slog.DiscardHandler), time.Now)
+	t.Cleanup(rooms.Delivery.Stop)
+	pass := must(arena.From([]byte(password)))(t)
+	defer pass.Wipe()
+	check(t, rooms.People.CreateAdmin(t.Context(), "alice", pass))
+	return rooms, b
+}
+
+func (s *site) serve() {
+	s.t.Helper()
+	own := must(s.rooms.Fleet.ServerCertificate(identity.Console, []string{"127.0.0.1"}))(s.t)
+	listener := must(net.Listen("tcp", "127.0.0.1:0"))(s.t)
+	server := &http.Server{
+		Handler: s.rest.Handler(), ConnContext: s.rest.ConnContext,
+		TLSConfig:    &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own}},
+		WriteTimeout: 500 * time.Millisecond, // which the routes have to extend
+		ErrorLog:     slog.NewLogLogger(slog.NewTextHandler(s.logged, nil), slog.LevelInfo),
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.ServeTLS(listener, "", "")
+	}()
+	s.t.Cleanup(func() {
+		_ = server.Close()
+		<-done
+		s.rest.Close()
+	})
+	s.url, s.pin = "https://"+listener.Addr().String(), s.rooms.Fleet.RootFingerprint()
+}
+
+// client is a real client; an empty token is none.
+func (s *site) client(token string) *api.Client {
+	s.t.Helper()
+	arena := must(secret.NewArena(1 << 20))(s.t)
+	config := api.Config{Server: s.url, CAFingerprint: s.pin, Arena: arena}
+	if token != "" {
+		config.Token = must(arena.From([]byte(token)))(s.t)
+	}
+	c := must(api.New(config))(s.t)
+	s.t.Cleanup(func() {
+		c.Close()
+		_ = arena.Close()
+	})
+	return c
+}
+
+func (s *site) secret(text string) *secret.Buffer {
+	s.t.Helper()
+	b := must(s.arena.From([]byte(text)))(s.t)
+	s.t.Cleanup(b.Wipe)
+	return b
+}
+
+// raw is a connection of its own, for requests that no proper client makes.
+func (s *site) raw() *http.Client {
+	transport := &http.Transport{
+		TLSClientConfig: identity.PinnedClient(s.pin, "127.0.0.1"), MaxConnsPerHost: 1,
+	}
+	config := identity.PinnedClient(s.pin, "127.0.0.1")
+	config.ServerName = "127.0.0.1"
+	transport.TLSClientConfig = config
+	s.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{
+		Transport: transport, Timeout: 30 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// reply is an answer as it came.
+type reply struct {
+	status  int
+	header  http.Header
+	body    string
+	problem api.Problem
+	tls     *tls.ConnectionState
+}
+
+// everything is what a scanner looks through.
+func (a reply) everything() string {
+	var all strings.Builder
+	_ = a.header.Write(&all)
+	return all.String() + a.body
+}
+
+func (s *site) request(method, path, token, body string) *http.Request {
+	s.t.Helper()
+	req := must(http.NewRequestWithContext(s.t.Context(), method, s.url+path, strings.NewReader(body)))(s.t)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return req
+}
+
+func (s *site) do(c *http.Client, req *http.Request) reply {
+	s.t.Helper()
+	resp := must(c.Do(req))(s.t)
+	defer resp.Body.Close()
+	body := must(io.ReadAll(resp.Body))(s.t)
+	out := reply{status: resp.StatusCode, header: resp.Header, body: string(body), tls: resp.TLS}
+	if resp.Header.Get("Content-Type") == "application/problem+json" {
+		check(s.t, json.Unmarshal(body, &out.problem))
+	}
+	return out
+}
+
+// join enrols a host through the fleet.
+func (s *site) join(token, name string) string {
+	s.t.Helper()
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(s.t)
+	csr := must(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key))(s.t)
+	joined := must(s.rooms.Fleet.Join(s.t.Context(), fleet.JoinRequest{
+		Token: token, Certificate: csr, Name: name, OS: "linux", Version: "v1",
+	}))(s.t)
+	return joined.Host
+}
+
+// wantErr demands that an error of the client carries one sentinel.
+func wantErr(t *testing.T, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("got %v, want %v", err, want)
+	}
+}

@@ -1,0 +1,194 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// Tx is a transaction. It is valid until the function it was given to returns, and for one goroutine.
+type Tx struct {
+	db       *DB
+	bolt     *bolt.Tx
+	bucket   *bolt.Bucket
+	writes   int
+	scanning bool
+	err      error // the first damage met; it becomes the transaction's result
+}
+
+// Get returns the value of key, nil if there is none. The caller must not keep it beyond the transaction.
+func (tx *Tx) Get(key []byte) []byte {
+	if checkKey(key) != nil {
+		return nil
+	}
+	return tx.get(key)
+}
+
+func (tx *Tx) get(key []byte) (value []byte) {
+	tx.guard(func() error {
+		v := tx.bucket.Get(key)
+		if v == nil {
+			return nil
+		}
+		var err error
+		// bbolt's slice lies in the mapped file, where a read can fault: it never leaves the guard.
+		value, err = appendChecked([]byte{}, v, MaxValue)
+		return err
+	})
+	return value
+}
+
+// Put sets the value of key. It keeps neither slice.
+func (tx *Tx) Put(key, value []byte) error {
+	if len(value) > MaxValue {
+		return fmt.Errorf("%w: value of %d bytes, at most %d are allowed", ErrLimit, len(value), MaxValue)
+	}
+	if err := tx.checkWrite(key); err != nil {
+		return err
+	}
+	return tx.guard(func() error { return tx.bucket.Put(key, bytes.Clone(value)) })
+}
+
+// Delete removes key; it is no error if there is none.
+func (tx *Tx) Delete(key []byte) error {
+	if err := tx.checkWrite(key); err != nil {
+		return err
+	}
+	return tx.guard(func() error { return tx.bucket.Delete(key) })
+}
+
+// Scan calls fn for every key that begins with prefix, in the order of their bytes, until fn returns an error, which
+// Scan then returns. The slices are valid during the call of fn. fn must not write.
+func (tx *Tx) Scan(prefix []byte, fn func(key, value []byte) error) error {
+	defer func(outer bool) { tx.scanning = outer }(tx.scanning)
+	tx.scanning = true
+	cursor := tx.bucket.Cursor()
+	advance := func() ([]byte, []byte) { return cursor.Seek(prefix) }
+	var key, value []byte
+	for more := true; more; advance = cursor.Next {
+		err := tx.guard(func() error {
+			k, v := advance()
+			if more = k != nil && bytes.HasPrefix(k, prefix); !more {
+				return nil
+			}
+			if v == nil || len(k) == 0 {
+				return fmt.Errorf("%w: an entry without a key or a value", ErrCorrupt)
+			}
+			var err error
+			if key, err = appendChecked(key[:0], k, MaxKey); err != nil {
+				return err
+			}
+			value, err = appendChecked(value[:0], v, MaxValue)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if !more || key[0] == formatKey[0] {
+			continue
+		}
+		if err := fn(key, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// appendChecked refuses a length that no Put allowed before it makes room for it: damage must not cost memory.
+func appendChecked(dst, src []byte, limit int) ([]byte, error) {
+	if len(src) > limit {
+		return nil, fmt.Errorf("%w: an entry of %d bytes", ErrCorrupt, len(src))
+	}
+	return append(dst, src...), nil
+}
+
+func checkKey(key []byte) error {
+	switch {
+	case len(key) == 0 || len(key) > MaxKey:
+		return fmt.Errorf("%w: key of %d bytes, 1 to %d are allowed", ErrLimit, len(key), MaxKey)
+	case key[0] == formatKey[0]:
+		return fmt.Errorf("%w: keys that begin with a zero byte are reserved", ErrLimit)
+	}
+	return nil
+}
+
+func (tx *Tx) checkWrite(key []byte) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	if tx.scanning {
+		return errors.New("store: write during a scan")
+	}
+	if tx.writes++; tx.writes > MaxWrites {
+		return fmt.Errorf("%w: more than %d writes", ErrLimit, MaxWrites)
+	}
+	return nil
+}
+
+// guard runs f, a step inside bbolt, and remembers damage so that neither this transaction nor a later one goes on.
+func (tx *Tx) guard(f func() error) error {
+	if tx.err != nil {
+		return tx.err
+	}
+	var stepErr error
+	err := guard(func() { stepErr = f() })
+	if err == nil {
+		err = named(stepErr)
+	}
+	if errors.Is(err, ErrCorrupt) {
+		tx.err = err
+		tx.db.fail(err)
+	}
+	return err
+}
+
+// end gives the transaction back; after a commit it does nothing.
+func (tx *Tx) end() {
+	if p := tx.db.failed.Load(); p != nil && !errors.Is(*p, ErrClosed) {
+		return // bbolt may hold its locks for ever: Close does without it
+	}
+	if err := guard(func() { _ = tx.bolt.Rollback() }); err != nil {
+		tx.db.fail(err)
+	}
+}
+
+// guard turns a panic or a memory fault in f into ErrCorrupt.
+func guard(f func()) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %.200s", ErrCorrupt, fmt.Sprint(p))
+		}
+	}()
+	f()
+	return nil
+}
+
+// named turns bbolt's errors into this package's.
+func named(err error) error {
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return ErrLocked
+	case errors.Is(err, berrors.ErrDatabaseNotOpen):
+		return ErrClosed
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch),
+		errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrInvalidMapping),
+		errors.Is(err, berrors.ErrIncompatibleValue):
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return err
+}
+
+// syncDir makes a new name in dir survive a power failure.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

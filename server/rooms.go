@@ -1,0 +1,160 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/strongroom/strongroom/server/internal/audit"
+	"github.com/strongroom/strongroom/server/internal/barrier"
+	"github.com/strongroom/strongroom/server/internal/delivery"
+	"github.com/strongroom/strongroom/server/internal/fleet"
+	"github.com/strongroom/strongroom/server/internal/people"
+	"github.com/strongroom/strongroom/server/internal/rest"
+	"github.com/strongroom/strongroom/server/internal/seal"
+	"github.com/strongroom/strongroom/server/internal/store"
+	"github.com/strongroom/strongroom/server/internal/vault"
+	"github.com/strongroom/strongroom/shared/secret"
+)
+
+// rooms is what exists between unseal and seal.
+type rooms struct {
+	db       *store.DB
+	barrier  *barrier.Barrier
+	keys     audit.Keys
+	delivery *delivery.Delivery
+	agents   net.Listener
+}
+
+// unsealAtStart opens the vault where the key file is there, and returns the
+// agents' address. Without the file the server serves sealed.
+func (s *Server) unsealAtStart(ctx context.Context) (agents string, err error) {
+	key, err := seal.ReadKeyFile(s.arena, s.keyFile())
+	if errors.Is(err, os.ErrNotExist) {
+		s.config.Log.Warn("serving sealed: there is no key file", "path", s.keyFile())
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer key.Wipe()
+	if err := s.unseal(ctx, key, "system"); err != nil {
+		return "", err
+	}
+	return s.rooms.agents.Addr().String(), nil
+}
+
+// unsealByRequest is what people's unseal does.
+func (s *Server) unsealByRequest(ctx context.Context, key *secret.Buffer) error {
+	return s.unseal(ctx, key, "unseal request")
+}
+
+func (s *Server) unseal(ctx context.Context, key *secret.Buffer, actor string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rooms != nil {
+		return nil
+	}
+	root, err := s.header.UnsealKeyFile(s.arena, key)
+	if err != nil {
+		entry := audit.Entry{Actor: actor, Action: "vault.unseal", Outcome: audit.Refused, Reason: "wrong key file"}
+		_, logged := s.log.Append(ctx, entry)
+		return errors.Join(err, logged)
+	}
+	defer root.Wipe()
+	r := &rooms{}
+	if err := s.build(ctx, r, root, actor); err != nil {
+		return errors.Join(err, r.drop())
+	}
+	s.rooms = r
+	return nil
+}
+
+// build opens the rooms from the ground up. What it has opened is in r, also
+// where it fails.
+func (s *Server) build(ctx context.Context, r *rooms, root *secret.Buffer, actor string) (err error) {
+	if r.db, err = store.Open(s.path(storeFile)); err != nil {
+		return err
+	}
+	if r.barrier, err = barrier.Open(r.db, s.arena, root, s.header.Vault()); err != nil {
+		return err
+	}
+	if err = s.log.Reconcile(ctx, r.barrier); err != nil {
+		return err
+	}
+	if r.keys, err = getAuditKeys(r.barrier); err != nil {
+		return err
+	}
+	entry := audit.Entry{Actor: actor, Action: "vault.unseal", Outcome: audit.Allowed}
+	if _, err = s.log.Append(ctx, entry); err != nil {
+		return err
+	}
+	hosts, err := fleet.Open(r.barrier, s.log, s.header.Vault(), time.Now)
+	if err != nil {
+		return err
+	}
+	credentials, err := vault.Open(r.barrier, s.log, s.arena, s.catalogue, time.Now)
+	if err != nil {
+		return err
+	}
+	if err := credentials.Tidy(ctx); err != nil {
+		return err
+	}
+	console, err := renewConsole(s.path(consoleFile), hosts, s.console.Load())
+	if err != nil {
+		return err
+	}
+	s.console.Store(console)
+	if r.agents, err = net.Listen("tcp", s.config.Agents); err != nil {
+		return fmt.Errorf("--agents: %w", err)
+	}
+	r.delivery = delivery.New(hosts, credentials, s.log, s.arena, s.config.Log, time.Now)
+	go func() {
+		if err := r.delivery.Serve(r.agents); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			s.fail <- err
+		}
+	}()
+	address := agentsAddress(r.agents.Addr(), console)
+	s.rest.Open(&rest.Rooms{
+		People: people.New(r.barrier, s.log, time.Now), Fleet: hosts, Vault: credentials, Catalogue: s.catalogue,
+		Audit: s.log, AuditKeys: r.keys, Delivery: r.delivery,
+		AgentsAddress: func() string { return address },
+	})
+	return nil
+}
+
+// drop seals: requests first, then agents, then the keys.
+func (s *Server) drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rooms == nil {
+		return
+	}
+	s.rest.Close()
+	if err := s.rooms.drop(); err != nil {
+		s.config.Log.Error("sealing", "error", err)
+	}
+	s.rooms = nil
+}
+
+func (r *rooms) drop() error {
+	if r.delivery != nil {
+		r.delivery.Stop()
+	}
+	if r.agents != nil {
+		r.agents.Close()
+	}
+	r.keys.Wipe()
+	if r.barrier != nil {
+		r.barrier.Close()
+	}
+	if r.db != nil {
+		return r.db.Close()
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+// Package server builds the server's rooms in order, at unsealing, and drops
+// them at sealing. It holds no logic of its own, prints nothing and reads no
+// configuration: its commands do.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/strongroom/strongroom/configs"
+	"github.com/strongroom/strongroom/server/internal/audit"
+	"github.com/strongroom/strongroom/server/internal/catalogue"
+	"github.com/strongroom/strongroom/server/internal/rest"
+	"github.com/strongroom/strongroom/server/internal/seal"
+	"github.com/strongroom/strongroom/shared/api"
+	"github.com/strongroom/strongroom/shared/grant"
+	"github.com/strongroom/strongroom/shared/secret"
+)
+
+// Errors that a command tells apart.
+var (
+	ErrNoVault = errors.New("there is no vault")
+	ErrSealed  = errors.New("the vault is sealed")
+)
+
+// arenaSize bounds what the server holds in the clear at a time.
+const arenaSize = 4 << 20
+
+// Config is what a server needs to run.
+type Config struct {
+	Data    string
+	Agents  string // HOST:PORT of the agents' listener
+	Console string // HOST:PORT of the people's
+	KeyFile string // empty: DIR/unseal.key
+	Version string
+	Log     *slog.Logger
+	Ready   func(Ready) // called once
+}
+
+// Ready says where the server listens.
+type Ready struct {
+	Agents  string // empty while sealed
+	Console string
+	Sealed  bool
+}
+
+// Server is one running server. Between unseal and seal it has rooms.
+type Server struct {
+	config    Config
+	arena     *secret.Arena
+	header    *seal.Header
+	log       *audit.Log
+	catalogue *catalogue.Catalogue
+	rest      *rest.REST
+	console   atomic.Pointer[tls.Certificate]
+
+	mu    sync.Mutex // serialises seal and unseal
+	rooms *rooms     // nil while sealed
+	fail  chan error // a room stopped by itself
+}
+
+// Run serves until ctx ends and then returns nil within 5 s.
+func Run(ctx context.Context, c Config) error {
+	s, err := open(c)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	listener, err := net.Listen("tcp", c.Console)
+	if err != nil {
+		return fmt.Errorf("--console: %w", err)
+	}
+	people := s.consoleServer()
+	go func() { s.fail <- people.ServeTLS(listener, "", "") }()
+	defer people.Close()
+	ready := Ready{Console: listener.Addr().String()}
+	if ready.Agents, err = s.unsealAtStart(ctx); err != nil {
+		return err
+	}
+	ready.Sealed = ready.Agents == ""
+	c.Ready(ready)
+	select {
+	case <-ctx.Done():
+	case err := <-s.fail:
+		return fmt.Errorf("serving stopped: %w", err)
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if err := people.Shutdown(stop); err != nil {
+		c.Log.Warn("requests were cut off", "error", err)
+	}
+	return nil
+}
+
+// open takes what is there while sealed: the seal's header, the log, the
+// console's certificate.
+func open(c Config) (*Server, error) {
+	dir := filepath.Join(c.Data, vaultFolder)
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w in %s: make one with strongroom-server init --data %s", ErrNoVault, c.Data, c.Data)
+	}
+	s := &Server{config: c, fail: make(chan error, 4)}
+	var err error
+	if s.catalogue, err = catalogue.Load(configs.Applications); err != nil {
+		return nil, err
+	}
+	if s.header, err = seal.Load(filepath.Join(dir, sealFile)); err != nil {
+		return nil, err
+	}
+	console, err := readConsole(s.path(consoleFile))
+	if err != nil {
+		return nil, err
+	}
+	s.console.Store(console)
+	if s.arena, err = secret.NewArena(arenaSize); err != nil {
+		return nil, err
+	}
+	if s.log, err = audit.Open(s.path(auditFolder), s.arena); err != nil {
+		return nil, errors.Join(err, s.arena.Close())
+	}
+	control := rest.Control{Status: s.status, Seal: s.Seal, Unseal: s.unsealByRequest}
+	s.rest = rest.New(control, s.arena, c.Log)
+	return s, nil
+}
+
+func (s *Server) close() {
+	s.drop()
+	if err := errors.Join(s.log.Close(), s.arena.Close()); err != nil {
+		s.config.Log.Error("closing", "error", err)
+	}
+}
+
+func (s *Server) path(name string) string { return filepath.Join(s.config.Data, vaultFolder, name) }
+
+func (s *Server) keyFile() string {
+	if s.config.KeyFile != "" {
+		return s.config.KeyFile
+	}
+	return filepath.Join(s.config.Data, keyFile)
+}
+
+func (s *Server) consoleServer() *http.Server {
+	return &http.Server{
+		Handler: s.rest.Handler(),
+		TLSConfig: &tls.Config{
+			MinVersion:     tls.VersionTLS13,
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.console.Load(), nil },
+		},
+		ConnContext:       s.rest.ConnContext,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+func (s *Server) status() api.Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := api.Status{Version: s.config.Version, Sealed: s.rooms == nil, Vault: s.header.Vault(), Warnings: []string{}}
+	if filepath.Dir(s.keyFile()) == filepath.Clean(s.config.Data) {
+		if _, err := os.Stat(s.keyFile()); err == nil {
+			out.Warnings = append(out.Warnings, "the key file lies beside the data it opens: keep it elsewhere and name it with --key-file, or whoever copies the folder has the vault")
+		}
+	}
+	return out
+}
+
+// Seal loses the root key: every room that needs it is dropped, the agents' port
+// closes, and their leases end by themselves.
+func (s *Server) Seal(ctx context.Context, who grant.Person) error {
+	entry := audit.Entry{Actor: who.Name, Action: "vault.seal", Outcome: audit.Allowed}
+	if _, err := s.log.Append(ctx, entry); err != nil {
+		return err
+	}
+	s.drop()
+	return nil
+}

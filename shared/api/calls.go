@@ -1,0 +1,280 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/strongroom/strongroom/shared/secret"
+)
+
+// Session is a bearer token and when it ends. The caller wipes the token.
+type Session struct {
+	Name    string // empty for a login
+	Token   *secret.Buffer
+	Expires *time.Time // nil: never
+}
+
+// Login makes a session token. It is for the caller to keep: this client goes
+// on with the token of its Config.
+func (c *Client) Login(ctx context.Context, user string, password *secret.Buffer) (*Session, error) {
+	// A password travels as JSON inside TLS, so a string of it lives until collected.
+	in := LoginRequest{User: user, Password: string(password.Reveal())}
+	var out LoginAnswer
+	if _, err := c.do(ctx, call{method: http.MethodPost, path: []string{"login"}, in: in, out: &out}); err != nil {
+		return nil, err
+	}
+	token, err := c.arena.From([]byte(out.Token))
+	if err != nil {
+		return nil, err
+	}
+	return &Session{Token: token, Expires: &out.Expires}, nil
+}
+
+// Logout ends the client's token.
+func (c *Client) Logout(ctx context.Context) error {
+	_, err := c.do(ctx, call{method: http.MethodPost, path: []string{"logout"}})
+	return err
+}
+
+// Whoami says whose token this is.
+func (c *Client) Whoami(ctx context.Context) (*Whoami, error) {
+	return get[Whoami](ctx, c, nil, "whoami")
+}
+
+// Tokens lists the caller's tokens.
+func (c *Client) Tokens(ctx context.Context) (*TokenList, error) {
+	return get[TokenList](ctx, c, nil, "tokens")
+}
+
+// AddToken makes a token.
+func (c *Client) AddToken(ctx context.Context, in TokenAdd) (*Session, error) {
+	out, err := send[TokenAdded](ctx, c, http.MethodPost, in, "tokens")
+	if err != nil {
+		return nil, err
+	}
+	token, err := c.arena.From([]byte(out.Token))
+	if err != nil {
+		return nil, err
+	}
+	return &Session{Name: out.Name, Token: token, Expires: out.Expires}, nil
+}
+
+// RevokeToken ends a token of the caller.
+func (c *Client) RevokeToken(ctx context.Context, name string) error {
+	_, err := c.do(ctx, call{method: http.MethodDelete, path: []string{"tokens", name}})
+	return err
+}
+
+// Status needs no token.
+func (c *Client) Status(ctx context.Context) (*Status, error) {
+	return get[Status](ctx, c, nil, "status")
+}
+
+// Seal drops the server's root key.
+func (c *Client) Seal(ctx context.Context) (*Seal, error) {
+	return send[Seal](ctx, c, http.MethodPost, nil, "seal")
+}
+
+// Unseal gives the server the text of its key file, in an envelope. It needs no
+// token, and waits up to ten minutes.
+func (c *Client) Unseal(ctx context.Context, keyFile *secret.Buffer) (*Seal, error) {
+	var out Seal
+	err := c.withEnvelope(ctx, "", func(s *sealer) error {
+		sealed, err := s.one("key_file", keyFile)
+		if err != nil {
+			return err
+		}
+		_, err = c.do(ctx, call{
+			method: http.MethodPost, path: []string{"unseal"}, timeout: longTimeout,
+			in: UnsealRequest{KeyFile: sealed, Sealed: s.header()}, out: &out,
+		})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
+// Applications lists the catalogue.
+func (c *Client) Applications(ctx context.Context) (*ApplicationList, error) {
+	return get[ApplicationList](ctx, c, nil, "applications")
+}
+
+// Application gives one entry of the catalogue.
+func (c *Client) Application(ctx context.Context, name string) (*ApplicationDetail, error) {
+	return get[ApplicationDetail](ctx, c, nil, "applications", name)
+}
+
+// Values are values to be set, by field or variable. The caller wipes them.
+type Values struct {
+	Secrets   map[string]*secret.Buffer // of an app credential
+	Variables map[string]*secret.Buffer // of a custom one, shown
+	Masked    map[string]*secret.Buffer // of a custom one
+}
+
+func (v Values) empty() bool { return len(v.Secrets)+len(v.Variables)+len(v.Masked) == 0 }
+
+// AddCredential makes a credential. The client fills the members of in that
+// hold envelopes from values.
+func (c *Client) AddCredential(ctx context.Context, in CredentialAdd, values Values) (*CredentialDetail, error) {
+	if values.empty() {
+		return send[CredentialDetail](ctx, c, http.MethodPost, in, "credentials")
+	}
+	var out *CredentialDetail
+	err := c.withEnvelope(ctx, in.Name, func(s *sealer) (err error) {
+		if in.Secrets, in.Variables, in.Masked, err = s.values(values); err != nil {
+			return err
+		}
+		in.Sealed = s.header()
+		out, err = send[CredentialDetail](ctx, c, http.MethodPost, in, "credentials")
+		return err
+	})
+	return out, err
+}
+
+// EditCredential changes a credential, as AddCredential makes one.
+func (c *Client) EditCredential(ctx context.Context, ref string, in CredentialEdit, values Values) (*CredentialDetail, error) {
+	if values.empty() {
+		return send[CredentialDetail](ctx, c, http.MethodPatch, in, "credentials", ref)
+	}
+	var out *CredentialDetail
+	err := c.withEnvelope(ctx, ref, func(s *sealer) (err error) {
+		if in.Secrets, in.Variables, in.Masked, err = s.values(values); err != nil {
+			return err
+		}
+		in.Sealed = s.header()
+		out, err = send[CredentialDetail](ctx, c, http.MethodPatch, in, "credentials", ref)
+		return err
+	})
+	return out, err
+}
+
+func (s *sealer) values(v Values) (secrets, variables, masked map[string][]byte, err error) {
+	if secrets, err = s.all(v.Secrets); err != nil {
+		return nil, nil, nil, err
+	}
+	if variables, err = s.all(v.Variables); err != nil {
+		return nil, nil, nil, err
+	}
+	masked, err = s.all(v.Masked)
+	return secrets, variables, masked, err
+}
+
+// Credentials lists what the caller may list.
+func (c *Client) Credentials(ctx context.Context, q CredentialQuery) (*CredentialList, error) {
+	return get[CredentialList](ctx, c, query("application", q.Application, "owner", q.Owner, "tag", q.Tag, "search", q.Search), "credentials")
+}
+
+// Credential gives what is known of one, without its secrets.
+func (c *Client) Credential(ctx context.Context, ref string) (*CredentialDetail, error) {
+	return get[CredentialDetail](ctx, c, nil, "credentials", ref)
+}
+
+// CredentialVersions lists its versions, newest first.
+func (c *Client) CredentialVersions(ctx context.Context, ref string) (*CredentialVersions, error) {
+	return get[CredentialVersions](ctx, c, nil, "credentials", ref, "versions")
+}
+
+// DeleteCredential deletes it with all its versions.
+func (c *Client) DeleteCredential(ctx context.Context, ref string) (*CredentialDeleted, error) {
+	return send[CredentialDeleted](ctx, c, http.MethodDelete, nil, "credentials", ref)
+}
+
+// AddGrant makes a grant.
+func (c *Client) AddGrant(ctx context.Context, in GrantRule) (*Grant, error) {
+	return send[Grant](ctx, c, http.MethodPost, in, "grants")
+}
+
+// Grants lists them.
+func (c *Client) Grants(ctx context.Context) (*GrantList, error) {
+	return get[GrantList](ctx, c, nil, "grants")
+}
+
+// Grant gives one.
+func (c *Client) Grant(ctx context.Context, name string) (*Grant, error) {
+	return get[Grant](ctx, c, nil, "grants", name)
+}
+
+// RevokeGrant ends a grant and the leases that hosts have by it.
+func (c *Client) RevokeGrant(ctx context.Context, name string) (*GrantRevoked, error) {
+	return send[GrantRevoked](ctx, c, http.MethodDelete, nil, "grants", name)
+}
+
+// Explain asks what the gate would decide.
+func (c *Client) Explain(ctx context.Context, in ExplainRequest) (*Explanation, error) {
+	return send[Explanation](ctx, c, http.MethodPost, in, "explain")
+}
+
+// AddJoinToken makes a join token.
+func (c *Client) AddJoinToken(ctx context.Context, in JoinTokenAdd) (*JoinToken, error) {
+	return send[JoinToken](ctx, c, http.MethodPost, in, "hosts", "join-tokens")
+}
+
+// Hosts lists them.
+func (c *Client) Hosts(ctx context.Context) (*HostList, error) {
+	return get[HostList](ctx, c, nil, "hosts")
+}
+
+// Host gives one.
+func (c *Client) Host(ctx context.Context, id string) (*Host, error) {
+	return get[Host](ctx, c, nil, "hosts", id)
+}
+
+// RevokeHost cuts a host off for good and says what it held.
+func (c *Client) RevokeHost(ctx context.Context, id string) (*HostRevoked, error) {
+	return send[HostRevoked](ctx, c, http.MethodDelete, nil, "hosts", id)
+}
+
+// Audit lists entries of the log, newest first.
+func (c *Client) Audit(ctx context.Context, q AuditQuery) (*AuditList, error) {
+	values := query("action", q.Action, "credential", q.Credential, "host", q.Host, "cursor", q.Cursor)
+	if !q.Since.IsZero() {
+		values.Set("since", q.Since.UTC().Format(time.RFC3339Nano))
+	}
+	if q.Limit != 0 {
+		values.Set("limit", strconv.Itoa(q.Limit))
+	}
+	return get[AuditList](ctx, c, values, "audit")
+}
+
+// VerifyAudit lets the server recompute the whole log. It waits up to ten
+// minutes. A log that does not verify is an answer, not an error.
+func (c *Client) VerifyAudit(ctx context.Context) (*AuditCheck, error) {
+	var out AuditCheck
+	_, err := c.do(ctx, call{method: http.MethodGet, path: []string{"audit", "verify"}, out: &out, timeout: longTimeout})
+	if err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
+func get[T any](ctx context.Context, c *Client, q url.Values, path ...string) (*T, error) {
+	out := new(T)
+	if _, err := c.do(ctx, call{method: http.MethodGet, path: path, query: q, out: out}); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func send[T any](ctx context.Context, c *Client, method string, in any, path ...string) (*T, error) {
+	out := new(T)
+	if _, err := c.do(ctx, call{method: method, path: path, in: in, out: out}); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// query takes names and values in turn and leaves empty values out.
+func query(pairs ...string) url.Values {
+	values := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			values.Set(pairs[i], pairs[i+1])
+		}
+	}
+	return values
+}

@@ -1,0 +1,194 @@
+// Package grant holds the rules: who asks, what is asked for and the grants go
+// in, a decision with its reasons comes out. It is pure: it reads no clock, no
+// store and no network, and the server's gate, the agent's check of each job
+// and both ends' explain call the same functions.
+package grant
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/strongroom/strongroom/shared/credential"
+)
+
+// Access says what a job gets.
+type Access string
+
+// The access types.
+const (
+	Use  Access = "use"  // it acts with the credential and is not given the value
+	Read Access = "read" // it gets the value
+)
+
+// Grant says which hosts and jobs may use which credentials.
+type Grant struct {
+	ID           string   `json:"id"`
+	Name         string   `json:"name"`
+	Credentials  []string `json:"credentials,omitempty"` // IDs
+	Applications []string `json:"applications,omitempty"`
+	Tags         []string `json:"tags,omitempty"`        // key=value; one that matches is enough
+	Hosts        []string `json:"hosts,omitempty"`       // IDs
+	HostLabels   []string `json:"host_labels,omitempty"` // key=value; one that matches is enough
+	AnyHost      bool     `json:"any_host,omitempty"`
+	Conditions
+	Created   time.Time `json:"created"`
+	CreatedBy string    `json:"created_by"`
+}
+
+// Conditions is the part of a grant that travels with a lease: the agent holds
+// every caller against it on every read.
+type Conditions struct {
+	JobUsers []string      `json:"job_users,omitempty"` // names or decimal uids; empty: any
+	Access   Access        `json:"access"`
+	TTL      time.Duration `json:"ttl"`               // how long a lease lasts
+	Offline  time.Duration `json:"offline,omitempty"` // how long it is served without contact
+	Until    time.Time     `json:"until,omitzero"`    // the grant's end; zero: none
+}
+
+// Person is somebody who signed in.
+type Person struct {
+	ID, Name, Role string
+}
+
+// Host is an enrolled machine as the server knows it.
+type Host struct {
+	ID     string
+	Name   string
+	Labels map[string]string
+}
+
+// Caller is who stands before the gate: a person, or a job on a host.
+type Caller struct {
+	Person *Person
+	Host   *Host
+	Job    Job // with Host only; claimed by it
+}
+
+// Actor is how the caller stands in the log.
+func (c Caller) Actor() string {
+	switch {
+	case c.Person != nil:
+		return c.Person.Name
+	case c.Host != nil:
+		return "host:" + c.Host.ID
+	}
+	return "system"
+}
+
+// Job is who asks on a host. The server only has the agent's word for it.
+type Job struct {
+	User string // account name, empty where the host cannot tell
+	UID  string // decimal uid, or SID
+	PID  int32
+	Exe  string
+}
+
+// String is how a job stands in the log and in messages.
+func (j Job) String() string {
+	s := "user=" + j.User
+	if j.User == "" {
+		s = "uid=" + j.UID
+	}
+	if j.Exe != "" {
+		s += ",exe=" + j.Exe
+	}
+	if j.PID != 0 {
+		s += ",pid=" + strconv.Itoa(int(j.PID))
+	}
+	return s
+}
+
+// Decision is the answer to one question.
+type Decision struct {
+	Allowed bool
+	Reason  string  // for people and the log; never holds a secret
+	Grants  []Grant // those that allow it, by name
+}
+
+// The reasons of a refusal. The log, explain and tests quote them.
+const (
+	ReasonNoCredential = "there is no such credential"
+	ReasonNoGrant      = "no grant names this credential"
+	ReasonHost         = "no grant of this credential names this host"
+	ReasonEnded        = "every grant of this credential for this host has ended"
+	ReasonJob          = "no grant of this credential for this host names this job's user"
+	ReasonUse          = "the grants of this credential for this job allow use, not read"
+	ReasonHostRevoked  = "this host is revoked"
+	ReasonHostUnknown  = "there is no such host"
+)
+
+// ForHost judges the host alone: which grants let it hold the credential at
+// all. The conditions on jobs are the agent's to check (ForJob).
+func ForHost(grants []Grant, c credential.Metadata, h Host, now time.Time) Decision {
+	left := keep(grants, func(g Grant) bool { return g.names(c) })
+	if len(left) == 0 {
+		return Decision{Reason: ReasonNoGrant}
+	}
+	left = keep(left, func(g Grant) bool { return g.hostMatches(h) })
+	if len(left) == 0 {
+		return Decision{Reason: ReasonHost}
+	}
+	left = keep(left, func(g Grant) bool { return g.Until.IsZero() || now.Before(g.Until) })
+	if len(left) == 0 {
+		return Decision{Reason: ReasonEnded}
+	}
+	slices.SortFunc(left, func(a, b Grant) int { return strings.Compare(a.Name, b.Name) })
+	return Decision{Allowed: true, Reason: allowedBy(left), Grants: left}
+}
+
+// ForJob narrows what ForHost allowed to one job that wants the value.
+func ForJob(host Decision, j Job) Decision {
+	if !host.Allowed {
+		return host
+	}
+	left := keep(host.Grants, func(g Grant) bool { return g.jobMatches(j) })
+	if len(left) == 0 {
+		return Decision{Reason: ReasonJob}
+	}
+	left = keep(left, func(g Grant) bool { return g.Access == Read })
+	if len(left) == 0 {
+		return Decision{Reason: ReasonUse}
+	}
+	return Decision{Allowed: true, Reason: allowedBy(left), Grants: left}
+}
+
+func (g Grant) names(c credential.Metadata) bool {
+	if slices.Contains(g.Credentials, c.ID) {
+		return true
+	}
+	// Tags and applications never reach somebody's own credential.
+	return c.Kind == credential.App &&
+		(slices.Contains(g.Applications, c.Application) || overlaps(g.Tags, c.Tags))
+}
+
+func (g Grant) hostMatches(h Host) bool {
+	return g.AnyHost || slices.Contains(g.Hosts, h.ID) || overlaps(g.HostLabels, h.Labels)
+}
+
+func (c Conditions) jobMatches(j Job) bool {
+	return len(c.JobUsers) == 0 ||
+		j.User != "" && slices.Contains(c.JobUsers, j.User) ||
+		j.UID != "" && slices.Contains(c.JobUsers, j.UID)
+}
+
+func overlaps(want []string, have map[string]string) bool {
+	return slices.ContainsFunc(want, func(label string) bool {
+		k, v, _ := strings.Cut(label, "=")
+		got, ok := have[k]
+		return ok && got == v
+	})
+}
+
+func keep(grants []Grant, ok func(Grant) bool) []Grant {
+	var left []Grant
+	for _, g := range grants {
+		if ok(g) {
+			left = append(left, g)
+		}
+	}
+	return left
+}
+
+func allowedBy(grants []Grant) string { return "allowed by grant " + grants[0].Name }

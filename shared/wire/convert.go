@@ -1,0 +1,61 @@
+// Package wire is the agents' protocol: agent.proto, the code generated from
+// it, and the conversion of the nouns that both ends share. Generated types end
+// at the doors of the two rooms that speak the protocol, delivery and uplink.
+package wire
+
+import (
+	"time"
+
+	"github.com/strongroom/strongroom/shared/grant"
+)
+
+// MaxMessage is the largest message that either end accepts, in bytes.
+const MaxMessage = 4 << 20
+
+// MessageRevoked is the text that comes with PermissionDenied and with Wipe
+// where the host itself is revoked, so that the agent can tell it from a refusal.
+const MessageRevoked = "this host is revoked"
+
+// FromJob converts a job for sending.
+func FromJob(j grant.Job) *Job {
+	return &Job{User: j.User, Uid: j.UID, Pid: j.PID, Exe: j.Exe}
+}
+
+// ToJob converts a received job; a missing one is the zero job.
+func ToJob(j *Job) grant.Job {
+	return grant.Job{User: clip(j.GetUser()), UID: clip(j.GetUid()), PID: j.GetPid(), Exe: clip(j.GetExe())}
+}
+
+// FromGrants converts what grants allow for sending, with times left from now.
+func FromGrants(grants []grant.Grant, now time.Time) []*Terms {
+	out := make([]*Terms, len(grants))
+	for i, g := range grants {
+		ttl, offline := g.TTL, g.Offline
+		if !g.Until.IsZero() {
+			left := max(g.Until.Sub(now), 0)
+			ttl = min(ttl, left)
+			offline = min(offline, left)
+		}
+		out[i] = &Terms{
+			Grant: g.Name, JobUsers: g.JobUsers, Access: string(g.Access),
+			TtlMs: ttl.Milliseconds(), OfflineMs: offline.Milliseconds(),
+		}
+	}
+	return out
+}
+
+// ToGrants converts received terms into grants that grant.ForJob can judge.
+func ToGrants(terms []*Terms) []grant.Grant {
+	out := make([]grant.Grant, len(terms))
+	for i, t := range terms {
+		out[i] = grant.Grant{Name: t.GetGrant(), Conditions: grant.Conditions{
+			JobUsers: t.GetJobUsers(), Access: grant.Access(t.GetAccess()),
+			TTL:     time.Duration(t.GetTtlMs()) * time.Millisecond,
+			Offline: time.Duration(t.GetOfflineMs()) * time.Millisecond,
+		}}
+	}
+	return out
+}
+
+// clip bounds what a host claims about a job before it reaches the log.
+func clip(s string) string { return s[:min(len(s), 512)] }

@@ -1,0 +1,93 @@
+package kit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// A Command is a foreground command with its environment: a person's or a job's.
+type Command struct {
+	Program string
+	Env     []string // besides what the test has
+	Stdin   string
+	User    *User // nil: the test's own
+}
+
+// A User is another user of this machine to run a job as.
+type User struct {
+	Name     string
+	UID, GID uint32
+}
+
+// Nobody is the user that Debian has for those who own nothing.
+var Nobody = User{Name: "nobody", UID: 65534, GID: 65534}
+
+// NeedRoot is called by tests that act as several users. Only root can; CI runs as root and must not skip.
+func NeedRoot(t testing.TB) {
+	t.Helper()
+	if os.Getuid() == 0 {
+		return
+	}
+	if os.Getenv("CI") != "" {
+		t.Fatal("this test acts as several users and needs root")
+	}
+	t.Skip("needs root, to act as several users: run it as root, as CI does")
+}
+
+// A Result is how a command ended.
+type Result struct {
+	Args   []string
+	Code   int
+	Stdout string
+	Stderr string
+}
+
+// Run runs the command to its end.
+func (c Command) Run(t testing.TB, args ...string) Result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, c.Program, args...)
+	cmd.Env = Environment(c.Env...)
+	cmd.Stdin = strings.NewReader(c.Stdin)
+	cmd.SysProcAttr = attributes(c.User)
+	if c.User != nil {
+		cmd.Dir = "/" // the test's own folder may be closed to that user
+	}
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	result := Result{Args: append([]string{c.Program}, args...), Code: cmd.ProcessState.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String()}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) || ctx.Err() != nil {
+		t.Fatalf("%v: %v\n%s", result.Args, err, result.Stderr)
+	}
+	return result
+}
+
+// Want fails the test where the command did not end with the code.
+func (r Result) Want(t testing.TB, code int) Result {
+	t.Helper()
+	if r.Code != code {
+		t.Fatalf("%s\nended with %d, want %d\nstdout: %s\nstderr: %s", strings.Join(r.Args, " "), r.Code, code, r.Stdout, r.Stderr)
+	}
+	return r
+}
+
+// JSON reads the one document on stdout into a value.
+func (r Result) JSON(t testing.TB, into any) {
+	t.Helper()
+	decoder := json.NewDecoder(strings.NewReader(r.Stdout))
+	if err := decoder.Decode(into); err != nil {
+		t.Fatalf("%s\nprinted no JSON: %v\n%s", strings.Join(r.Args, " "), err, r.Stdout)
+	}
+	if decoder.More() {
+		t.Fatalf("%s\nprinted more than one JSON document:\n%s", strings.Join(r.Args, " "), r.Stdout)
+	}
+}
