@@ -267,12 +267,38 @@ func TestRunPutsNoSecretIntoArguments(t *testing.T) {
 
 func TestRunWithAProcessLeftBehind(t *testing.T) {
 	t.Parallel()
-	cmd := runner(t, "sh", "-c", "sleep 60 & exit 3")
-	out := follow(t, cmd)
-	if _, err := io.Copy(io.Discard, out); err != nil {
-		t.Fatalf("waiting for the end: %v", err)
+	for _, code := range []int{0, 3} {
+		t.Run(strconv.Itoa(code), func(t *testing.T) {
+			t.Parallel()
+			cmd := runner(t, "sh", "-c", "sleep 60 & exit "+strconv.Itoa(code))
+			out := follow(t, cmd)
+			if _, err := io.Copy(io.Discard, out); err != nil {
+				t.Fatalf("waiting for the end: %v", err)
+			}
+			wantExit(t, cmd, code)
+		})
 	}
-	wantExit(t, cmd, 3)
+}
+
+// A command that has succeeded before anybody noticed that nobody reads has succeeded.
+func TestRunEndsBeforeClosedOutputIsNoticed(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	defer w.Close()
+	var stderr bytes.Buffer
+	cmd := runner(t, "echo", "x")
+	cmd.Stdout, cmd.Stderr = w, &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	wantExit(t, cmd, 0)
+	if stderr.Len() > 0 {
+		t.Errorf("stderr %q", stderr.String())
+	}
 }
 
 // The command learns that nobody reads as it would without us in between.

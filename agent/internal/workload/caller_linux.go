@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/user"
 	"strconv"
 	"unsafe"
 
@@ -174,4 +175,13 @@ func (c *Caller) Close() error {
 		return nil
 	}
 	return c.peer.pidfd.Close()
+}
+
+// userName answers an empty name for an account that cannot be looked up: the number alone still identifies it.
+func userName(uid uint32) string {
+	u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
+	if err != nil {
+		return ""
+	}
+	return u.Username
 }

@@ -6,11 +6,7 @@
 // there until the package knows their callers.
 package workload
 
-import (
-	"errors"
-	"os/user"
-	"strconv"
-)
+import "errors"
 
 var (
 	// ErrGone means that the calling process has ended, or never was visible long enough to be attested.
@@ -37,13 +33,4 @@ type Caller struct {
 	Exe string
 
 	peer peer
-}
-
-// userName answers an empty name for an account that cannot be looked up: the number alone still identifies it.
-func userName(uid uint32) string {
-	u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
-	if err != nil {
-		return ""
-	}
-	return u.Username
 }

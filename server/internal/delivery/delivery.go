@@ -30,9 +30,6 @@ import (
 
 // Delivery serves agents from New until Stop.
 type Delivery struct {
-	wire.UnimplementedEnrolmentServer
-	wire.UnimplementedAgentsServer
-
 	fleet *fleet.Fleet
 	vault *vault.Vault
 	audit *audit.Log
@@ -51,6 +48,14 @@ type Delivery struct {
 	// turnedAway is when each host that is not admitted was last logged. Only
 	// holders of a certificate of ours get into it.
 	turnedAway map[string]time.Time
+}
+
+// service has the protocol's methods, so that the exported type is free of
+// generated ones.
+type service struct {
+	wire.UnimplementedEnrolmentServer
+	wire.UnimplementedAgentsServer
+	*Delivery
 }
 
 // New makes the agents' server. The certificate of its listener is made anew
@@ -76,8 +81,9 @@ func New(f *fleet.Fleet, v *vault.Vault, entries *audit.Log, arena *secret.Arena
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
-	wire.RegisterEnrolmentServer(d.server, d)
-	wire.RegisterAgentsServer(d.server, d)
+	calls := service{Delivery: d}
+	wire.RegisterEnrolmentServer(d.server, calls)
+	wire.RegisterAgentsServer(d.server, calls)
 	v.OnChange(func() { signal(d.kick) })
 	f.OnRevoke(d.revoke)
 	return d
@@ -217,7 +223,7 @@ func toStatus(err error) error {
 }
 
 // Join enrols a host.
-func (d *Delivery) Join(ctx context.Context, r *wire.JoinRequest) (*wire.JoinResponse, error) {
+func (d service) Join(ctx context.Context, r *wire.JoinRequest) (*wire.JoinResponse, error) {
 	if !d.joins.Allow() {
 		return nil, status.Error(codes.ResourceExhausted, "too many joins at once: try again in a moment")
 	}

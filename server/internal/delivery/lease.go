@@ -18,7 +18,7 @@ import (
 )
 
 // Lease passes the gate for one job and seals the value to this connection.
-func (d *Delivery) Lease(ctx context.Context, r *wire.LeaseRequest) (*wire.LeaseResponse, error) {
+func (d service) Lease(ctx context.Context, r *wire.LeaseRequest) (*wire.LeaseResponse, error) {
 	from := callerOf(ctx)
 	s := from.link.session.Load()
 	if s == nil {
@@ -89,7 +89,7 @@ func (d *Delivery) seal(sealer *envelope.Sealer, request string, opened *vault.O
 }
 
 // List names what the host may lease. It gives out no value.
-func (d *Delivery) List(ctx context.Context, _ *wire.ListRequest) (*wire.ListResponse, error) {
+func (d service) List(ctx context.Context, _ *wire.ListRequest) (*wire.ListResponse, error) {
 	from := callerOf(ctx)
 	out := &wire.ListResponse{}
 	for _, o := range d.vault.Leasable(from.host) {
@@ -106,7 +106,7 @@ func (d *Delivery) List(ctx context.Context, _ *wire.ListRequest) (*wire.ListRes
 const maxReport = 100
 
 // Report logs what the agent decided by itself: the host's word, and no more.
-func (d *Delivery) Report(ctx context.Context, r *wire.ReportRequest) (*wire.ReportResponse, error) {
+func (d service) Report(ctx context.Context, r *wire.ReportRequest) (*wire.ReportResponse, error) {
 	from := callerOf(ctx)
 	if len(r.GetUsage()) > maxReport {
 		return nil, status.Errorf(codes.InvalidArgument, "at most %d usages a report", maxReport)

@@ -85,7 +85,7 @@ func (s *session) take() []*wire.WatchEvent {
 func (s *session) end() { s.once.Do(func() { close(s.closed) }) }
 
 // Watch holds a host's session.
-func (d *Delivery) Watch(stream wire.Agents_WatchServer) error {
+func (d service) Watch(stream wire.Agents_WatchServer) error {
 	from := callerOf(stream.Context())
 	first, err := stream.Recv()
 	if err != nil {

@@ -48,6 +48,7 @@ type site struct {
 	t       *testing.T
 	rest    *REST
 	arena   *secret.Arena
+	own     *secret.Arena // the test's
 	rooms   *Rooms
 	barrier *barrier.Barrier
 	url     string
@@ -98,6 +99,8 @@ func newSite(t *testing.T) *site {
 	s := &site{t: t, logged: &buffer{}}
 	s.arena = must(secret.NewArena(2 << 20))(t)
 	t.Cleanup(func() { check(t, s.arena.Close()) })
+	s.own = must(secret.NewArena(64 << 10))(t)
+	t.Cleanup(func() { check(t, s.own.Close()) })
 	s.rooms, s.barrier = newRooms(t, s.arena)
 	s.rest = New(s.control(), s.arena, slog.New(slog.NewTextHandler(s.logged, nil)))
 	s.rest.now = func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
@@ -204,9 +207,7 @@ func (s *site) client(token string) *api.Client {
 
 func (s *site) secret(text string) *secret.Buffer {
 	s.t.Helper()
-	b := must(s.arena.From([]byte(text)))(s.t)
-	s.t.Cleanup(b.Wipe)
-	return b
+	return must(s.own.From([]byte(text)))(s.t)
 }
 
 // raw is a connection of its own, for requests that no proper client makes.
@@ -248,6 +249,10 @@ func (s *site) request(method, path, token, body string) *http.Request {
 	}
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if len(body) > 256<<10 {
+		// Else the server may hang up on what it has not read, and its answer be lost.
+		req.Header.Set("Expect", "100-continue")
 	}
 	return req
 }

@@ -100,6 +100,9 @@ func TestLargeValues(t *testing.T) {
 	values.Masked["v8"] = must(source.From([]byte(strings.Repeat("x", 1024))))(t)
 	_, err := c.AddCredential(ctx, api.CredentialAdd{Name: "alice/larger"}, values)
 	wantErr(t, err, api.ErrUsage)
+	if !strings.Contains(err.Error(), "secrets, variables and masked: at most 524288 bytes are allowed in all") {
+		t.Errorf("too much at once: %v", err)
+	}
 	_, err = c.AddCredential(ctx, api.CredentialAdd{Name: "alice/long"},
 		api.Values{Masked: map[string]*secret.Buffer{"v": must(source.From([]byte(strings.Repeat("x", 65537))))(t)}})
 	wantErr(t, err, api.ErrUsage)
@@ -241,7 +244,7 @@ func TestLateRequestsFindItSealed(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.rest.current.Load().end()
-	a := s.do(s.raw(), s.request("POST", "/v1/tokens", s.token, `{"name":"late"}`))
+	a := s.do(s.raw(), s.request("GET", "/v1/tokens", s.token, ""))
 	if a.status != 503 || a.problem.Code != "sealed" {
 		t.Errorf("%d %s", a.status, a.body)
 	}
