@@ -5,15 +5,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/strongroom/strongroom/server/internal/fleet"
+	"github.com/strongroom/strongroom/shared/durable"
 	"github.com/strongroom/strongroom/shared/identity"
 )
 
@@ -45,16 +44,7 @@ func writeConsole(path string, f *fleet.Fleet, hosts []string) error {
 	for _, c := range cert.Certificate {
 		_ = pem.Encode(&text, &pem.Block{Type: "CERTIFICATE", Bytes: c})
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), consoleFile+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name())
-	_, err = temp.Write(text.Bytes())
-	if err := errors.Join(err, temp.Sync(), temp.Close()); err != nil {
-		return err
-	}
-	return errors.Join(os.Rename(temp.Name(), path), syncFolder(filepath.Dir(path)))
+	return durable.Replace(path, text.Bytes())
 }
 
 func readConsole(path string) (*tls.Certificate, error) {

@@ -18,6 +18,7 @@ import (
 	"github.com/strongroom/strongroom/server/internal/seal"
 	"github.com/strongroom/strongroom/server/internal/store"
 	"github.com/strongroom/strongroom/shared/credential"
+	"github.com/strongroom/strongroom/shared/durable"
 	"github.com/strongroom/strongroom/shared/secret"
 )
 
@@ -80,7 +81,7 @@ func Create(ctx context.Context, c Init) (Initialised, error) {
 	}
 	// Public, and handy for whoever signs in from this machine.
 	note := os.WriteFile(filepath.Join(c.Data, fingerprintFile), []byte(out.CAFingerprint+"\n"), 0o644)
-	return out, errors.Join(note, os.Rename(partial, final), syncFolder(c.Data))
+	return out, errors.Join(note, os.Rename(partial, final), durable.SyncDir(c.Data))
 }
 
 func build(ctx context.Context, arena *secret.Arena, dir string, c Init) (out Initialised, err error) {
@@ -193,12 +194,4 @@ func validTrustDomain(s string) error {
 		}
 	}
 	return nil
-}
-
-func syncFolder(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

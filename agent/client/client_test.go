@@ -168,7 +168,6 @@ func TestErrors(t *testing.T) {
 		{"usage", 400, `{"code":"usage","title":"Bad Request"}`, client.ErrUsage, "Bad Request"},
 		{"failed", 500, `{"code":"failed","detail":"its log says why"}`, nil, "its log says why"},
 		{"another server", 404, `<html>`, nil, "what answers is no agent: 404 Not Found"},
-		{"elsewhere", 302, ``, nil, "what answers is no agent: 302 Found"},
 		{"no JSON", 200, `hunter22`, nil, "not what was asked for"},
 		{"two documents", 200, crm + crm, nil, "not what was asked for"},
 		{"no duration", 200, `{"lease":{"remaining":"hunter22"}}`, nil, "not what was asked for"},
@@ -186,6 +185,20 @@ func TestErrors(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestFollowsNobodyElsewhere(t *testing.T) {
+	t.Parallel()
+	c := client.New(agent(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/elsewhere" {
+			http.Redirect(w, r, "/elsewhere", http.StatusFound)
+			return
+		}
+		fmt.Fprint(w, crm)
+	}))
+	if got, err := c.Get(t.Context(), "crm"); err == nil || !strings.Contains(err.Error(), "302 Found") {
+		t.Errorf("%v, %v; want an error that names the redirect", got, err)
 	}
 }
 

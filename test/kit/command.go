@@ -68,6 +68,9 @@ func (c Command) Run(t testing.TB, args ...string) Result {
 	if err != nil && !errors.As(err, &exit) || ctx.Err() != nil {
 		t.Fatalf("%v: %v\n%s", result.Args, err, result.Stderr)
 	}
+	if strings.Contains(result.Stderr, raceReport) {
+		t.Errorf("%v has a data race:\n%s", result.Args, result.Stderr)
+	}
 	return result
 }
 

@@ -25,6 +25,9 @@ type Process struct {
 	output bytes.Buffer
 }
 
+// raceReport is what a program built with the race detector says when it finds one.
+const raceReport = "WARNING: DATA RACE"
+
 // Start runs a program of Bin in the background.
 func Start(t testing.TB, program string, args ...string) *Process {
 	t.Helper()
@@ -43,6 +46,9 @@ func Start(t testing.TB, program string, args ...string) *Process {
 	go p.follow(stdout)
 	t.Cleanup(func() {
 		p.Kill()
+		if strings.Contains(p.Output(), raceReport) {
+			t.Errorf("%s has a data race", program)
+		}
 		if t.Failed() {
 			t.Logf("%s %s:\n%s", program, strings.Join(args, " "), p.Output())
 		}
@@ -138,5 +144,6 @@ func Environment(extra ...string) []string {
 			env = append(env, pair)
 		}
 	}
-	return append(env, extra...)
+	// A program built with the race detector would sleep a second at its end, for goroutines that still race then.
+	return append(append(env, "GORACE=atexit_sleep_ms=0"), extra...)
 }

@@ -48,7 +48,7 @@ The configuration file has the keys state and socket; flags win over it.`,
 			}
 			err := agent.Run(ctx, c)
 			if errors.Is(err, agent.ErrNotEnrolled) {
-				return fmt.Errorf("%w; join this host with strongroom-agent enroll --state %s", err, c.State)
+				return fmt.Errorf("%w (there is no identity in %s)", err, c.State)
 			}
 			return err
 		},

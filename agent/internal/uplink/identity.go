@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/strongroom/strongroom/shared/durable"
 	"github.com/strongroom/strongroom/shared/identity"
 )
 
@@ -136,23 +137,5 @@ func writeStored(path string, s stored, key *ecdsa.PrivateKey) error {
 	if err != nil {
 		return err
 	}
-	return writeDurably(path, text)
-}
-
-// writeDurably replaces a file as a whole, readable by its owner alone from the
-// first byte on.
-func writeDurably(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(text)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(path))
+	return durable.Replace(path, text)
 }

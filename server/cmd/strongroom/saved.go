@@ -10,9 +10,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"github.com/strongroom/strongroom/shared/cli"
+	"github.com/strongroom/strongroom/shared/durable"
 	"github.com/strongroom/strongroom/shared/secret"
 )
 
@@ -119,32 +119,10 @@ func saveFile(path string, parts ...[]byte) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("saving: %w", err)
 	}
-	f, err := os.CreateTemp(dir, ".strongroom-*") // born 0600
-	if err != nil {
+	if err := durable.Replace(path, parts...); err != nil {
 		return fmt.Errorf("saving: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-			err = fmt.Errorf("saving %s: %w", path, err)
-		}
-	}()
-	for _, part := range parts {
-		if _, err = f.Write(part); err != nil {
-			return err
-		}
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
+	return nil
 }
 
 // regular follows links and refuses devices and folders: a rename would replace
@@ -165,19 +143,6 @@ func regular(path string) (string, error) {
 		return "", cli.Usagef("%s is not a regular file; name another", path)
 	}
 	return real, nil
-}
-
-// syncDir makes a rename last. Windows does not sync folders.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // forget removes the token, and leaves which server it was for.

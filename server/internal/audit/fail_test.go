@@ -92,16 +92,12 @@ func TestFailureReachesEveryWriter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.SetWriteDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
+	// Something else is writing more than the pipe takes; the log's write comes after it, and fails with it.
+	go func() { _, _ = w.Write(make([]byte, 1<<20)) }()
+	if _, err := r.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := w.Write(make([]byte, 1<<20)); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("the pipe took %d bytes: %v", n, err)
-	}
-	if err := w.SetWriteDeadline(time.Time{}); err != nil {
-		t.Fatal(err)
-	}
-	l.breakFile(w) // the next write waits until the other end is closed, and fails
+	l.breakFile(w)
 
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -116,7 +112,7 @@ func TestFailureReachesEveryWriter(t *testing.T) {
 			t.Error("an entry is durable")
 		}
 	}
-	for numbered := uint64(0); numbered < 51; {
+	for numbered := uint64(0); numbered < 51 && ctx.Err() == nil; {
 		l.mu.Lock()
 		numbered = l.next - 1
 		l.mu.Unlock()

@@ -301,7 +301,7 @@ func TestManyWriters(t *testing.T) {
 		})
 	}
 	group.Go(func() {
-		for l.Size() < writers*each/2 {
+		for l.Size() < writers*each/2 && !t.Failed() {
 			if _, _, err := l.Verify(t.Context()); err != nil {
 				t.Error(err)
 			}

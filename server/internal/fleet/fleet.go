@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -70,11 +69,7 @@ type Fleet struct {
 
 // Create makes the certificate authority, as part of making the vault.
 func Create(tx *barrier.Tx, trustDomain string, now time.Time) error {
-	doc, err := json.Marshal(settings{TrustDomain: trustDomain})
-	if err != nil {
-		return err
-	}
-	if err := tx.Put(kindSettings, "settings", doc); err != nil {
+	if err := tx.PutJSON(kindSettings, "settings", settings{TrustDomain: trustDomain}); err != nil {
 		return err
 	}
 	return createIssuers(tx, trustDomain, now)
@@ -90,12 +85,8 @@ func Open(b *barrier.Barrier, log *audit.Log, vault string, now func() time.Time
 }
 
 func (f *Fleet) load(tx *barrier.Tx) error {
-	doc, err := tx.Get(kindSettings, "settings")
-	if err != nil {
-		return err
-	}
 	var s settings
-	if err := json.Unmarshal(doc, &s); err != nil {
+	if err := tx.GetJSON(kindSettings, "settings", &s); err != nil {
 		return err
 	}
 	f.trustDomain = s.TrustDomain
@@ -109,12 +100,8 @@ func (f *Fleet) load(tx *barrier.Tx) error {
 		}
 	}
 	f.hosts = map[string]Host{}
-	return tx.Scan(kindHost, func(id string, doc []byte) error {
-		var h Host
-		if err := json.Unmarshal(doc, &h); err != nil {
-			return err
-		}
-		f.hosts[id] = h
+	return barrier.ScanJSON(tx, kindHost, func(h Host) error {
+		f.hosts[h.ID] = h
 		return nil
 	})
 }
@@ -191,17 +178,13 @@ func (f *Fleet) Revoke(ctx context.Context, who grant.Person, id string) error {
 	entry := audit.Entry{Actor: who.Name, Action: "host.revoke", Target: id, Host: id, Outcome: audit.Allowed}
 	var revoked time.Time
 	err := f.log.Change(ctx, f.barrier, entry, func(tx *barrier.Tx) error {
-		doc, err := tx.Get(kindHost, id)
-		if err != nil {
-			return err
-		}
 		var h Host
-		if err := json.Unmarshal(doc, &h); err != nil {
+		if err := tx.GetJSON(kindHost, id, &h); err != nil {
 			return err
 		}
 		revoked = f.now()
 		h.Revoked = revoked
-		return putJSON(tx, kindHost, id, h)
+		return tx.PutJSON(kindHost, id, h)
 	})
 	if err != nil {
 		return err
@@ -213,12 +196,4 @@ func (f *Fleet) Revoke(ctx context.Context, who grant.Person, id string) error {
 	f.mu.Unlock()
 	f.revoked(id)
 	return nil
-}
-
-func putJSON(tx *barrier.Tx, kind barrier.Kind, id string, v any) error {
-	doc, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return tx.Put(kind, id, doc)
 }

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -69,7 +68,7 @@ func (f *Fleet) NewJoinToken(ctx context.Context, who grant.Person, labels map[s
 		if err := f.dropEnded(tx); err != nil {
 			return err
 		}
-		return putJSON(tx, kindJoinToken, t.ID, t)
+		return tx.PutJSON(kindJoinToken, t.ID, t)
 	})
 	return joinPrefix + t.ID + "_" + random, t.Expires, err
 }
@@ -77,13 +76,9 @@ func (f *Fleet) NewJoinToken(ctx context.Context, who grant.Person, labels map[s
 // dropEnded removes a few tokens that have ended, so that they do not pile up.
 func (f *Fleet) dropEnded(tx *barrier.Tx) error {
 	var ended []string
-	err := tx.Scan(kindJoinToken, func(id string, doc []byte) error {
-		var t joinToken
-		if err := json.Unmarshal(doc, &t); err != nil {
-			return err
-		}
+	err := barrier.ScanJSON(tx, kindJoinToken, func(t joinToken) error {
 		if len(ended) < 10 && f.now().After(t.Expires) {
-			ended = append(ended, id)
+			ended = append(ended, t.ID)
 		}
 		return nil
 	})
@@ -168,7 +163,7 @@ func (f *Fleet) enrol(tx *barrier.Tx, h Host, t joinToken) (Host, error) {
 		t.Joined = map[string]string{}
 	}
 	t.Joined[key] = h.ID
-	return h, errors.Join(putJSON(tx, kindJoinToken, t.ID, t), putJSON(tx, kindHost, h.ID, h))
+	return h, errors.Join(tx.PutJSON(kindJoinToken, t.ID, t), tx.PutJSON(kindHost, h.ID, h))
 }
 
 func (f *Fleet) certify(tx *barrier.Tx, h Host, public any) (Joined, error) {
@@ -209,8 +204,7 @@ func (f *Fleet) checkJoin(token string, key [32]byte) (id, random, known, reason
 }
 
 func (f *Fleet) readJoinToken(tx *barrier.Tx, id, random string, key [32]byte) (t joinToken, refused string) {
-	doc, err := tx.Get(kindJoinToken, id)
-	if err != nil || json.Unmarshal(doc, &t) != nil {
+	if err := tx.GetJSON(kindJoinToken, id, &t); err != nil {
 		return t, "no such join token"
 	}
 	hash := sha256.Sum256([]byte(random))

@@ -5,7 +5,6 @@ package people
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -74,7 +73,7 @@ func (p *People) CreateAdmin(ctx context.Context, name string, password *secret.
 		if err := tx.Claim(kindUser, u.Name, u.ID); err != nil {
 			return err
 		}
-		return putJSON(tx, kindUser, u.ID, u)
+		return tx.PutJSON(kindUser, u.ID, u)
 	})
 }
 
@@ -134,7 +133,7 @@ func (p *People) userByName(name string) (u user, known bool, err error) {
 		if err != nil {
 			return err
 		}
-		return getJSON(tx, kindUser, id, &u)
+		return tx.GetJSON(kindUser, id, &u)
 	})
 	if errors.Is(err, barrier.ErrNotFound) {
 		return user{}, false, nil
@@ -143,19 +142,3 @@ func (p *People) userByName(name string) (u user, known bool, err error) {
 }
 
 func (u user) person() grant.Person { return grant.Person{ID: u.ID, Name: u.Name, Role: u.Role} }
-
-func putJSON(tx *barrier.Tx, kind barrier.Kind, id string, v any) error {
-	doc, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return tx.Put(kind, id, doc)
-}
-
-func getJSON(tx *barrier.Tx, kind barrier.Kind, id string, v any) error {
-	doc, err := tx.Get(kind, id)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(doc, v)
-}

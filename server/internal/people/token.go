@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -46,10 +45,10 @@ func (p *People) Authenticate(text string) (grant.Person, Token, error) {
 	var t Token
 	var u user
 	err := p.barrier.View(func(tx *barrier.Tx) error {
-		if err := getJSON(tx, kindToken, id, &t); err != nil {
+		if err := tx.GetJSON(kindToken, id, &t); err != nil {
 			return err
 		}
-		return getJSON(tx, kindUser, t.User, &u)
+		return tx.GetJSON(kindUser, t.User, &u)
 	})
 	if errors.Is(err, barrier.ErrNotFound) {
 		return grant.Person{}, Token{}, ErrUnauthenticated
@@ -89,7 +88,7 @@ func (p *People) storeToken(ctx context.Context, t Token, entry audit.Entry) (st
 		if err := p.dropEnded(tx); err != nil {
 			return err
 		}
-		return putJSON(tx, kindToken, t.ID, t)
+		return tx.PutJSON(kindToken, t.ID, t)
 	})
 	if errors.Is(err, barrier.ErrTaken) {
 		return "", fmt.Errorf("%w: %s", ErrTaken, t.Name)
@@ -101,11 +100,7 @@ func (p *People) storeToken(ctx context.Context, t Token, entry audit.Entry) (st
 // the logins of one session's length.
 func (p *People) dropEnded(tx *barrier.Tx) error {
 	var ended []Token
-	err := tx.Scan(kindToken, func(_ string, doc []byte) error {
-		var t Token
-		if err := json.Unmarshal(doc, &t); err != nil {
-			return err
-		}
+	err := barrier.ScanJSON(tx, kindToken, func(t Token) error {
 		if t.ended(p.now()) && len(ended) < 10 {
 			ended = append(ended, t)
 		}
@@ -131,11 +126,7 @@ func (p *People) Tokens(who grant.Person) ([]Token, error) {
 	var out []Token
 	err := p.barrier.View(func(tx *barrier.Tx) error {
 		out = nil
-		return tx.Scan(kindToken, func(_ string, doc []byte) error {
-			var t Token
-			if err := json.Unmarshal(doc, &t); err != nil {
-				return err
-			}
+		return barrier.ScanJSON(tx, kindToken, func(t Token) error {
 			if t.User == who.ID && t.Name != "" {
 				t.Hash = nil
 				out = append(out, t)
@@ -156,7 +147,7 @@ func (p *People) RevokeToken(ctx context.Context, who grant.Person, name string)
 			return err
 		}
 		var t Token
-		if err := getJSON(tx, kindToken, id, &t); err != nil {
+		if err := tx.GetJSON(kindToken, id, &t); err != nil {
 			return err
 		}
 		return removeToken(tx, t)

@@ -3,6 +3,8 @@ package rest
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -96,7 +98,7 @@ func (r *REST) open(c *call, e envelopes) (value credential.Value, shown map[str
 	}()
 	about := envelope.Context{Request: e.Request, Credential: e.credential}
 	for _, part := range []map[string][]byte{e.secrets, e.masked} {
-		for about.Field = range part {
+		for _, about.Field = range slices.Sorted(maps.Keys(part)) {
 			if value[about.Field], err = opener.Open(part[about.Field], about); err != nil {
 				return value, nil, err
 			}

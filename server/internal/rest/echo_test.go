@@ -141,7 +141,7 @@ func TestNothingIsEchoed(t *testing.T) {
 func (s *site) scannerWorks(c *http.Client) {
 	s.t.Helper()
 	a := s.do(c, s.request("PATCH", "/v1/credentials/salesforce-prod", s.token, `{"description":"`+canary+`"}`))
-	if a.status != 200 || leaks(a.everything()) != "plain" && leaks(a.everything()) != "beginning" {
+	if a.status != 200 || leaks(a.everything()) == "" {
 		s.t.Errorf("the scanner does not find what is there: %d %s", a.status, a.body)
 	}
 }

@@ -64,6 +64,8 @@ func TestEnvelopesAreForOneRequestOnOneConnection(t *testing.T) {
 	key(other)
 	refused("a connection that asked for a key of its own", add(other, body))
 	refused("a value that was sealed for another credential", add(c, s.sealedAdd(key(c), "a", "b")))
+	body = strings.Replace(s.sealedAdd(key(c), "a", "a"), `"secrets":{`, `"secrets":{"z":"`+strings.Repeat("A", 64)+`",`, 1)
+	refused("a good value before a bad one", add(c, body))
 	body = s.sealedAdd(key(c), "a", "a")
 	key(c)
 	refused("a key that was replaced", add(c, body))

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"syscall"
 
+	"github.com/strongroom/strongroom/shared/durable"
 	"github.com/strongroom/strongroom/shared/secret"
 )
 
@@ -44,15 +44,7 @@ func writeKeyFile(a *secret.Arena, path string, key *secret.Buffer) error {
 		n += hex.Encode(b[n:], key.Reveal())
 		b[n] = '\n'
 	})
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(line.Reveal())
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(path))
-	}
-	return syncDir(filepath.Dir(path))
+	return durable.Create(path, line.Reveal())
 }
 
 // ReadKeyFile reads a key file straight into the arena; the caller wipes the key. It refuses a file that others may

@@ -29,9 +29,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
+	"github.com/strongroom/strongroom/shared/durable"
 	"github.com/strongroom/strongroom/shared/secret"
 )
 
@@ -98,7 +98,7 @@ func Create(a *secret.Arena, path string, vault string, root *secret.Buffer, key
 	if err != nil {
 		return fmt.Errorf("seal: %w", err)
 	}
-	if err := writeNew(path, append(text, '\n')); err != nil {
+	if err := durable.Create(path, append(text, '\n')); err != nil {
 		return fmt.Errorf("seal: write header: %w", err)
 	}
 	return nil
@@ -259,31 +259,4 @@ func decodeVault(vault string) ([]byte, error) {
 		return nil, fmt.Errorf("vault ID must be %d lower-case hex digits", 2*vaultSize)
 	}
 	return id, nil
-}
-
-// writeNew writes a file that is there whole or not at all, also after a crash, and never in place of another.
-func writeNew(path string, content []byte) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(content)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes a new name in dir survive a power failure.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/strongroom/strongroom/shared/durable"
 )
 
 // Limits of one transaction, chosen so that they hold for every kind of store that is to come.
@@ -154,7 +156,7 @@ func create(path string) error {
 	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	return syncDir(dir)
+	return durable.SyncDir(dir)
 }
 
 func checkFormat(tx *Tx) error {

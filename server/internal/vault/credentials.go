@@ -105,17 +105,17 @@ func (v *Vault) store(ctx context.Context, who grant.Person, c credential.Metada
 			}
 		}
 		if hadDefault {
-			if err := putJSON(tx, kindCredential, oldDefault.ID, oldDefault); err != nil {
+			if err := tx.PutJSON(kindCredential, oldDefault.ID, oldDefault); err != nil {
 				return err
 			}
 		}
 		if encoded != nil {
 			id := versionID(c.ID, version.Number)
-			if err := errors.Join(putJSON(tx, kindVersion, id, version), tx.Put(kindValue, id, encoded.Reveal())); err != nil {
+			if err := errors.Join(tx.PutJSON(kindVersion, id, version), tx.Put(kindValue, id, encoded.Reveal())); err != nil {
 				return err
 			}
 		}
-		return putJSON(tx, kindCredential, c.ID, c)
+		return tx.PutJSON(kindCredential, c.ID, c)
 	}, func() {
 		v.forget(before)
 		if hadDefault {

@@ -42,7 +42,7 @@ func (v *Vault) AddGrant(ctx context.Context, who grant.Person, g grant.Grant) (
 	g.ID, g.Created, g.CreatedBy = credential.NewID(), v.now(), who.Name
 	entry := audit.Entry{Actor: who.Name, Action: "grant.create", Target: g.Name}
 	err := v.change(ctx, entry, func(tx *barrier.Tx) error {
-		return errors.Join(tx.Claim(kindGrantName, g.Name, g.ID), putJSON(tx, kindGrant, g.ID, g))
+		return errors.Join(tx.Claim(kindGrantName, g.Name, g.ID), tx.PutJSON(kindGrant, g.ID, g))
 	}, func() { v.grants[g.ID] = g })
 	return g, err
 }

@@ -35,7 +35,7 @@ func (v *Vault) dropFromGrants(ctx context.Context, c credential.Metadata) ([]st
 		err := v.change(ctx, entry, func(tx *barrier.Tx) error {
 			var err error
 			for _, g := range part {
-				err = errors.Join(err, putJSON(tx, kindGrant, g.ID, g))
+				err = errors.Join(err, tx.PutJSON(kindGrant, g.ID, g))
 			}
 			return err
 		}, func() {

@@ -6,7 +6,6 @@ package vault
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -67,23 +66,15 @@ func Open(b *barrier.Barrier, log *audit.Log, arena *secret.Arena, c *catalogue.
 		changed:     func() {},
 	}
 	err := b.View(func(tx *barrier.Tx) error {
-		err := tx.Scan(kindCredential, func(id string, doc []byte) error {
-			var c credential.Metadata
-			if err := json.Unmarshal(doc, &c); err != nil {
-				return err
-			}
+		err := barrier.ScanJSON(tx, kindCredential, func(c credential.Metadata) error {
 			v.remember(c)
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		return tx.Scan(kindGrant, func(id string, doc []byte) error {
-			var g grant.Grant
-			if err := json.Unmarshal(doc, &g); err != nil {
-				return err
-			}
-			v.grants[id] = g
+		return barrier.ScanJSON(tx, kindGrant, func(g grant.Grant) error {
+			v.grants[g.ID] = g
 			return nil
 		})
 	})
@@ -192,7 +183,7 @@ func versionID(credentialID string, number uint64) string {
 
 func getVersion(tx *barrier.Tx, id string, number uint64) (credential.Version, error) {
 	var version credential.Version
-	err := getJSON(tx, kindVersion, versionID(id, number), &version)
+	err := tx.GetJSON(kindVersion, versionID(id, number), &version)
 	return version, err
 }
 
@@ -211,20 +202,4 @@ func (v *Vault) change(ctx context.Context, e audit.Entry, store func(*barrier.T
 	v.mu.Unlock()
 	v.changed()
 	return nil
-}
-
-func putJSON(tx *barrier.Tx, kind barrier.Kind, id string, doc any) error {
-	text, err := json.Marshal(doc)
-	if err != nil {
-		return err
-	}
-	return tx.Put(kind, id, text)
-}
-
-func getJSON(tx *barrier.Tx, kind barrier.Kind, id string, doc any) error {
-	text, err := tx.Get(kind, id)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(text, doc)
 }
