@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -102,20 +103,26 @@ func TestFailureReachesEveryWriter(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	var group sync.WaitGroup
-	for range 50 {
-		group.Go(func() {
-			if _, err := l.Append(ctx, Entry{Target: "lost", Outcome: Allowed}); !errors.Is(err, ErrFailed) {
-				t.Errorf("Append: %v", err)
-			}
-		})
-		if l.Size() != 1 {
-			t.Error("an entry is durable")
+	write := func() {
+		if _, err := l.Append(ctx, Entry{Target: "lost", Outcome: Allowed}); !errors.Is(err, ErrFailed) {
+			t.Errorf("Append: %v", err)
 		}
 	}
-	for numbered := uint64(0); numbered < 51 && ctx.Err() == nil; {
-		l.mu.Lock()
-		numbered = l.next - 1
-		l.mu.Unlock()
+	until := func(f func() bool) {
+		for done := false; !done && ctx.Err() == nil; runtime.Gosched() {
+			l.mu.Lock()
+			done = f()
+			l.mu.Unlock()
+		}
+	}
+	group.Go(write)
+	until(func() bool { return l.next == 3 && len(l.queue) == 0 }) // the writer has it
+	for range 50 {
+		group.Go(write)
+	}
+	until(func() bool { return l.next == 53 })
+	if l.Size() != 1 {
+		t.Error("an entry is durable")
 	}
 	if err := r.Close(); err != nil {
 		t.Error(err)
