@@ -49,8 +49,13 @@ func (s *Server) unsealAtStart(ctx context.Context) (agents string, err error) {
 	return s.rooms.agents.Addr().String(), nil
 }
 
-// unsealByRequest is what people's unseal does.
-func (s *Server) unsealByRequest(ctx context.Context, key *secret.Buffer) error {
+// unsealByRequest is what people's unseal does, with the text of a key file.
+func (s *Server) unsealByRequest(ctx context.Context, keyFile *secret.Buffer) error {
+	key, err := seal.ParseKeyFile(s.arena, keyFile)
+	if err != nil {
+		return err
+	}
+	defer key.Wipe()
 	return s.unseal(ctx, key, "unseal request")
 }
 
@@ -72,6 +77,7 @@ func (s *Server) unseal(ctx context.Context, key *secret.Buffer, actor string) e
 		return errors.Join(err, r.drop())
 	}
 	s.rooms = r
+	s.sealed.Store(false)
 	return nil
 }
 
@@ -135,6 +141,7 @@ func (s *Server) drop() {
 	if s.rooms == nil {
 		return
 	}
+	s.sealed.Store(true)
 	s.rest.Close()
 	if err := s.rooms.drop(); err != nil {
 		s.config.Log.Error("sealing", "error", err)

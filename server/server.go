@@ -64,9 +64,10 @@ type Server struct {
 	rest      *rest.REST
 	console   atomic.Pointer[tls.Certificate]
 
-	mu    sync.Mutex // serialises seal and unseal
-	rooms *rooms     // nil while sealed
-	fail  chan error // a room stopped by itself
+	sealed atomic.Bool
+	mu     sync.Mutex // serialises seal and unseal
+	rooms  *rooms     // nil while sealed
+	fail   chan error // a room stopped by itself
 }
 
 // Run serves until ctx ends and then returns nil within 5 s.
@@ -110,6 +111,7 @@ func open(c Config) (*Server, error) {
 		return nil, fmt.Errorf("%w in %s: make one with strongroom-server init --data %s", ErrNoVault, c.Data, c.Data)
 	}
 	s := &Server{config: c, fail: make(chan error, 4)}
+	s.sealed.Store(true)
 	var err error
 	if s.catalogue, err = catalogue.Load(configs.Applications); err != nil {
 		return nil, err
@@ -150,8 +152,13 @@ func (s *Server) keyFile() string {
 }
 
 func (s *Server) consoleServer() *http.Server {
+	// An envelope's key is bound to the connection of its request, which is
+	// plainest where a connection carries one request at a time.
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
 	return &http.Server{
-		Handler: s.rest.Handler(),
+		Handler:   s.rest.Handler(),
+		Protocols: &protocols,
 		TLSConfig: &tls.Config{
 			MinVersion:     tls.VersionTLS13,
 			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.console.Load(), nil },
@@ -167,9 +174,7 @@ func (s *Server) consoleServer() *http.Server {
 }
 
 func (s *Server) status() api.Status {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := api.Status{Version: s.config.Version, Sealed: s.rooms == nil, Vault: s.header.Vault(), Warnings: []string{}}
+	out := api.Status{Version: s.config.Version, Sealed: s.sealed.Load(), Vault: s.header.Vault(), Warnings: []string{}}
 	if filepath.Dir(s.keyFile()) == filepath.Clean(s.config.Data) {
 		if _, err := os.Stat(s.keyFile()); err == nil {
 			out.Warnings = append(out.Warnings, "the key file lies beside the data it opens: keep it elsewhere and name it with --key-file, or whoever copies the folder has the vault")

@@ -107,10 +107,6 @@ func (r *REST) editCredential(ctx context.Context, c *call, in *credentialEdit) 
 	if err := fits(sent, b.Fields, b.Generate); err != nil {
 		return api.CredentialDetail{}, err
 	}
-	before, _, err := c.rooms.Vault.Show(c.person, in.Ref)
-	if err != nil {
-		return api.CredentialDetail{}, err
-	}
 	value, shown, err := r.open(c, sent)
 	if err != nil {
 		return api.CredentialDetail{}, err
@@ -118,7 +114,7 @@ func (r *REST) editCredential(ctx context.Context, c *call, in *credentialEdit) 
 	defer value.Wipe()
 	m, err := c.rooms.Vault.Edit(ctx, c.person, in.Ref, vault.Change{
 		Fields: union(b.Fields, shown), Value: value, Generate: b.Generate,
-		Description: b.Description, Describe: b.Describe, Tags: mergeTags(before.Tags, b.Tags), Expires: b.Expires,
+		Description: b.Description, Describe: b.Describe, Tags: b.Tags, Expires: b.Expires,
 		Default: b.Default, Requestable: b.Requestable,
 	})
 	if err != nil {
@@ -137,19 +133,6 @@ func fits(sent envelopes, fields map[string]string, generate []string) error {
 		return usage("variables and masked", "they are for credentials of one's own, OWNER/NAME; this one has fields and secrets")
 	}
 	return nil
-}
-
-// mergeTags lays changed tags over the others; an empty one removes its key.
-func mergeTags(before, changed map[string]string) map[string]string {
-	if changed == nil {
-		return nil
-	}
-	merged := union(before, changed)
-	maps.DeleteFunc(merged, func(key, _ string) bool {
-		text, ok := changed[key]
-		return ok && text == ""
-	})
-	return merged
 }
 
 func union(a, b map[string]string) map[string]string {

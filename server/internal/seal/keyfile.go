@@ -75,14 +75,15 @@ func ReadKeyFile(a *secret.Arena, path string) (*secret.Buffer, error) {
 		return nil, fmt.Errorf("seal: read key file %s: %w", path, err)
 	}
 	defer line.Wipe()
-	key, err := parseKeyLine(a, line)
+	key, err := ParseKeyFile(a, line)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return key, nil
 }
 
-func parseKeyLine(a *secret.Arena, line *secret.Buffer) (*secret.Buffer, error) {
+// ParseKeyFile reads the key out of a key file's text; the caller wipes both.
+func ParseKeyFile(a *secret.Arena, line *secret.Buffer) (*secret.Buffer, error) {
 	digits, ok := bytes.CutPrefix(line.Reveal(), []byte(keyLinePrefix))
 	digits = bytes.TrimRight(digits, "\r\n")
 	if !ok || len(digits) != 2*keySize {

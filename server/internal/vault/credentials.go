@@ -15,7 +15,8 @@ import (
 )
 
 // Change is what Add and Edit are told. In Edit a nil member leaves things as
-// they are, and fields that are not named keep their values.
+// they are. Fields, tags and descriptions are laid over what is there, and an
+// empty text removes its key.
 type Change struct {
 	Application string              // Add of an app credential only
 	AuthType    credential.AuthType // likewise
@@ -126,22 +127,22 @@ func (v *Vault) store(ctx context.Context, who grant.Person, c credential.Metada
 	return c, err
 }
 
+// merge lays texts over others; an empty one removes its key.
+func merge(before, over map[string]string) map[string]string {
+	out := map[string]string{}
+	maps.Copy(out, before)
+	maps.Copy(out, over)
+	maps.DeleteFunc(out, func(_, text string) bool { return text == "" })
+	return out
+}
+
 // describe applies everything but values.
 func describe(c *credential.Metadata, ch Change) error {
 	if ch.Description != nil {
 		c.Description = *ch.Description
 	}
-	if ch.Describe != nil {
-		merged := maps.Clone(c.Describe)
-		if merged == nil {
-			merged = map[string]string{}
-		}
-		maps.Copy(merged, ch.Describe)
-		c.Describe = merged
-	}
-	if ch.Tags != nil {
-		c.Tags = ch.Tags
-	}
+	c.Describe = merge(c.Describe, ch.Describe)
+	c.Tags = merge(c.Tags, ch.Tags)
 	if ch.Expires != nil {
 		c.Expires = *ch.Expires
 	}

@@ -3,6 +3,7 @@ package vault_test
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -378,5 +379,41 @@ func TestManyVersionsAreDeleted(t *testing.T) {
 	}
 	if purged != 3 {
 		t.Errorf("101 versions went in %d steps, want 3 of 40 at most", purged)
+	}
+}
+
+// An edit lays fields, tags and descriptions over what is there; an empty text
+// removes its key, and what is not named stays.
+func TestEditMerges(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	_, err := f.Add(t.Context(), alice, "alice/own", vault.Change{
+		Fields: map[string]string{"a": "1", "b": "2"}, Value: f.value(map[string]string{"pin": "1234"}),
+		Tags: map[string]string{"x": "1", "y": "2"}, Describe: map[string]string{"a": "one", "b": "two"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := f.Edit(t.Context(), alice, "alice/own", vault.Change{
+		Fields: map[string]string{"b": "", "c": "3"}, Tags: map[string]string{"y": "", "z": "3"}, Describe: map[string]string{"b": ""},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, version, err := f.Show(alice, "alice/own")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, got := range map[string]struct{ have, want map[string]string }{
+		"fields":   {version.Fields, map[string]string{"a": "1", "c": "3"}},
+		"tags":     {c.Tags, map[string]string{"x": "1", "z": "3"}},
+		"describe": {c.Describe, map[string]string{"a": "one"}},
+	} {
+		if !maps.Equal(got.have, got.want) {
+			t.Errorf("%s: %v, want %v", what, got.have, got.want)
+		}
+	}
+	if !slices.Equal(version.Secrets, []string{"pin"}) {
+		t.Errorf("secrets %v, want pin still", version.Secrets)
 	}
 }

@@ -3,7 +3,6 @@ package vault
 import (
 	"crypto/rand"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -32,11 +31,7 @@ func (v *Vault) nextVersion(who grant.Person, c credential.Metadata, ch Change) 
 		}
 		old, value = previous.Version, previous.Value
 	}
-	fields := maps.Clone(old.Fields)
-	if fields == nil {
-		fields = map[string]string{}
-	}
-	maps.Copy(fields, ch.Fields)
+	fields := merge(old.Fields, ch.Fields)
 	if err = v.overlay(value, ch); err != nil {
 		return value, next, err
 	}
