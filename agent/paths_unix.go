@@ -4,6 +4,3 @@ package agent
 
 // DefaultState is where an agent keeps its identity.
 func DefaultState() string { return "/var/lib/strongroom-agent" }
-
-// DefaultSocket is where jobs find the agent.
-func DefaultSocket() string { return "/run/strongroom/agent.sock" }

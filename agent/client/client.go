@@ -47,7 +47,7 @@ const (
 
 // Options say where the agent is. The zero value suits a job.
 type Options struct {
-	// Socket is the agent's socket; where it is empty, STRONGROOM_SOCKET, and else the system's default.
+	// Socket is the agent's socket; where it is empty, STRONGROOM_SOCKET, and else DefaultSocket.
 	Socket string
 	// Wait is how long to try again while the agent is not reachable, for jobs that start beside it.
 	Wait time.Duration
@@ -62,7 +62,7 @@ type Client struct {
 
 // New answers a client; it connects when it is used. Idle connections are closed after a while by themselves.
 func New(o Options) *Client {
-	c := &Client{socket: cmp.Or(o.Socket, os.Getenv("STRONGROOM_SOCKET"), defaultSocket()), wait: o.Wait}
+	c := &Client{socket: cmp.Or(o.Socket, os.Getenv("STRONGROOM_SOCKET"), DefaultSocket()), wait: o.Wait}
 	c.http.Transport = &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer

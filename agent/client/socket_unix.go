@@ -2,4 +2,5 @@
 
 package client
 
-func defaultSocket() string { return "/run/strongroom/agent.sock" }
+// DefaultSocket is where the agent serves jobs, and jobs look for it.
+func DefaultSocket() string { return "/run/strongroom/agent.sock" }

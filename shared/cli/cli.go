@@ -1,14 +1,14 @@
-// Package cli holds what the project's commands agree on: how values are read
-// (a literal, @FILE, - for stdin), how commands end (the exit codes and the one
-// line on stderr), and which version they are. It parses no flags, talks to
-// nobody and never exits.
+// Package cli holds what the project's commands agree on: their help, version
+// and completion, how values are read (a literal, @FILE, - for stdin), how
+// settings files are, how answers look (JSON or a table), and how commands end
+// (the exit codes and the one line on stderr). It has no command of its own to
+// run, writes only to the files that it is given, and never exits.
 package cli
 
 import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"strings"
 	"unicode"
 )
@@ -101,18 +101,3 @@ func Printable(s string) string {
 }
 
 func unprintable(r rune) bool { return !unicode.IsPrint(r) }
-
-// version is set by the linker for releases.
-var version string
-
-// Version is the program's version: what the linker was given, else what the
-// module's build information has, else "devel".
-func Version() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "devel"
-}

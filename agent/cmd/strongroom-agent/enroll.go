@@ -25,7 +25,6 @@ const (
 
 func (a *app) enroll() *cobra.Command {
 	var join, token string
-	var asJSON bool
 	e := agent.Enrolment{Version: cli.Version()}
 	cmd := &cobra.Command{
 		Use:   "enroll (--join @FILE | --server HOST:PORT --ca-fingerprint sha256:HEX --token @FILE)",
@@ -34,14 +33,14 @@ func (a *app) enroll() *cobra.Command {
 
 The token is read from a file or, given as -, from stdin. It may be used again by this host if the answer was lost.`,
 		Example: "  strongroom-agent enroll --join @/root/join.txt",
-		Args:    takes(),
+		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			arena, err := secret.NewArena(enrollArena)
 			if err != nil {
 				return err
 			}
 			defer arena.Close()
-			if err := joining(cli.NewValues(arena, a.stdin), arena, join, token, &e); err != nil {
+			if err := joining(cli.NewValues(arena, a.Stdin), arena, join, token, &e); err != nil {
 				return err
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
@@ -52,11 +51,11 @@ The token is read from a file or, given as -, from stdin. It may be used again b
 			if err != nil {
 				return enrollError(err)
 			}
-			if asJSON {
-				return a.showJSON(map[string]string{"host": host, "state": e.State})
+			if a.JSON {
+				return a.ShowJSON(map[string]string{"host": host, "state": e.State})
 			}
-			a.hint("this host is enrolled; start its agent with strongroom-agent run --state %s", e.State)
-			return a.write([]byte(host + "\n"))
+			a.Hint("this host is enrolled; start its agent with strongroom-agent run --state %s", e.State)
+			return a.Write([]byte(host + "\n"))
 		},
 	}
 	flags := cmd.Flags()
@@ -67,7 +66,7 @@ The token is read from a file or, given as -, from stdin. It may be used again b
 	flags.StringVar(&token, "token", "", "the join token: `@FILE` or -")
 	flags.StringVar(&e.State, "state", agent.DefaultState(), "the `DIR` that keeps the host's identity")
 	flags.StringVar(&e.Name, "name", "", "the host's `NAME` (default: its host name)")
-	jsonFlag(cmd, &asJSON)
+	a.JSONFlag(cmd.Flags())
 	return cmd
 }
 

@@ -37,7 +37,7 @@ cannot be run, 127 where it is not found.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			command := deliver.Command{Args: args, Stdin: a.stdin, Stdout: a.stdout, Stderr: a.stderr}
+			command := deliver.Command{Args: args, Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr}
 			credentials, secrets, err := a.fetch(cmd.Context(), client.New(o), wanted)
 			if err != nil {
 				return ownFailure(err)
@@ -60,7 +60,7 @@ cannot be run, 127 where it is not found.`,
 			return nil
 		},
 	}
-	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return ownFailure(flagError(cmd, err)) })
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return ownFailure(cli.FlagError(cmd, err)) })
 	asking(cmd, &o)
 	flags := cmd.Flags()
 	flags.SetInterspersed(false) // what follows the command is the command's
@@ -84,7 +84,7 @@ func (a *app) fetch(ctx context.Context, c *client.Client, wanted []string) (cre
 			return nil, nil, refusal(err)
 		}
 		if got.Lease.Stale {
-			a.hint("strongroom-agent: the agent could not renew %s: the command gets the last value it knew", ref)
+			a.Hint("strongroom-agent: the agent could not renew %s: the command gets the last value it knew", ref)
 		}
 		credentials = append(credentials, deliver.Credential{Reference: ref, Prefix: prefix, Fields: got.Fields})
 		for name, value := range got.Fields {

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
-	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -40,32 +38,28 @@ func refusal(err error) error {
 
 func (a *app) list() *cobra.Command {
 	var o client.Options
-	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List the credentials that this job may read",
 		Example: "  strongroom-agent list --json",
-		Args:    takes(),
+		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := client.New(o).List(cmd.Context())
 			if err != nil {
 				return refusal(err)
 			}
-			if asJSON {
-				return a.showJSON(list)
+			if list.Stale && !a.JSON {
+				a.Hint("the agent has no connection to its server: this is what it knew last")
 			}
-			if list.Stale {
-				a.hint("the agent has no connection to its server: this is what it knew last")
-			}
-			var rows [][]string
+			t := cli.Table{Head: []string{"NAME", "KIND", "APPLICATION", "AUTH TYPE", "VERSION"}}
 			for _, i := range list.Items {
-				rows = append(rows, []string{i.Name, i.Kind, i.Application, i.AuthType, strconv.FormatUint(i.Version, 10)})
+				t.Add(i.Name, i.Kind, i.Application, i.AuthType, i.Version)
 			}
-			return a.showTable([]string{"NAME", "KIND", "APPLICATION", "AUTH TYPE", "VERSION"}, rows...)
+			return a.Show(list, t)
 		},
 	}
 	asking(cmd, &o)
-	jsonFlag(cmd, &asJSON)
+	a.JSONFlag(cmd.Flags())
 	return cmd
 }
 
@@ -103,7 +97,6 @@ func documentOf(c *client.Credential) document {
 func (a *app) get() *cobra.Command {
 	var o client.Options
 	var field string
-	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "get REF",
 		Short: "Print a credential, or one field of it",
@@ -111,11 +104,11 @@ func (a *app) get() *cobra.Command {
 
 In the JSON, values that are not UTF-8 are in fields_base64.`,
 		Example: "  PASSWORD=$(strongroom-agent get salesforce-prod --field password)",
-		Args:    takes("REF"),
+		Args:    cli.Takes("REF"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c := client.New(o)
 			if cmd.Flags().Changed("field") {
-				if field == "" || asJSON {
+				if field == "" || a.JSON {
 					return cli.Usagef("--field names one field, whose raw value is printed: give it a name, and leave out --json")
 				}
 				value, err := c.Field(cmd.Context(), args[0], field)
@@ -123,24 +116,23 @@ In the JSON, values that are not UTF-8 are in fields_base64.`,
 					return refusal(err)
 				}
 				defer clear(value)
-				return a.write(value)
+				return a.Write(value)
 			}
 			credential, err := c.Get(cmd.Context(), args[0])
 			if err != nil {
 				return refusal(err)
 			}
-			return a.showJSON(documentOf(credential))
+			return a.ShowJSON(documentOf(credential))
 		},
 	}
 	asking(cmd, &o)
 	cmd.Flags().StringVar(&field, "field", "", "print the raw value of the field `NAME`")
-	jsonFlag(cmd, &asJSON)
+	a.JSONFlag(cmd.Flags())
 	return cmd
 }
 
 func (a *app) explain() *cobra.Command {
 	var o client.Options
-	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "explain REF",
 		Short: "Say whether this job may read a credential, and why",
@@ -148,73 +140,66 @@ func (a *app) explain() *cobra.Command {
 
 Exit codes: 0 allowed, 3 not.`,
 		Example: "  strongroom-agent explain salesforce-prod",
-		Args:    takes("REF"),
+		Args:    cli.Takes("REF"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e, err := client.New(o).Explain(cmd.Context(), args[0])
 			if err != nil {
 				return refusal(err)
 			}
-			if asJSON {
-				err = a.showJSON(e)
-			} else {
-				err = a.showTable(nil, explanation(e)...)
+			if err := a.Show(e, explanation(e)); err != nil {
+				return err
 			}
-			if err == nil && !e.Allowed {
+			if !e.Allowed {
 				return cli.Silent(cli.Refused)
 			}
-			return err
+			return nil
 		},
 	}
 	asking(cmd, &o)
-	jsonFlag(cmd, &asJSON)
+	a.JSONFlag(cmd.Flags())
 	return cmd
 }
 
-func explanation(e *client.Explanation) [][]string {
-	rows := [][]string{
-		{"allowed", yesNo(e.Allowed)},
-		{"reason", e.Reason},
-		{"host", e.Host},
-		{"user", e.Job.User},
-		{"uid", strconv.FormatUint(uint64(e.Job.UID), 10)},
-		{"pid", strconv.Itoa(int(e.Job.PID))},
-		{"exe", e.Job.Exe},
-		{"connected", yesNo(e.Connected)},
-	}
+func explanation(e *client.Explanation) (t cli.Table) {
+	t.Add("allowed", e.Allowed)
+	t.Add("reason", e.Reason)
+	t.Add("host", e.Host)
+	t.Add("user", e.Job.User)
+	t.Add("uid", e.Job.UID)
+	t.Add("pid", e.Job.PID)
+	t.Add("exe", e.Job.Exe)
+	t.Add("connected", e.Connected)
 	if !e.Allowed {
-		rows = append(rows, []string{"an admin sees more with", e.AskAdmin})
+		t.Add("an admin sees more with", e.AskAdmin)
 	}
-	return rows
+	return t
 }
 
 func (a *app) status() *cobra.Command {
 	var o client.Options
-	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "status",
 		Short:   "Say how the agent on this host is",
 		Example: "  strongroom-agent status --json",
-		Args:    takes(),
+		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := client.New(o).Status(cmd.Context())
 			if err != nil {
 				return refusal(err)
 			}
-			if asJSON {
-				return a.showJSON(s)
-			}
-			return a.showTable(nil,
-				[]string{"host", s.Host},
-				[]string{"health", s.Health},
-				[]string{"why", s.Why},
-				[]string{"connected", yesNo(s.Connected)},
-				[]string{"since", s.Since.Local().Format(time.RFC3339)},
-				[]string{"leases", strconv.Itoa(s.Leases)},
-				[]string{"locked bytes", strconv.FormatInt(s.LockedBytes, 10)},
-				[]string{"certificate expires", s.CertificateExpires.Local().Format(time.RFC3339)})
+			var t cli.Table
+			t.Add("host", s.Host)
+			t.Add("health", s.Health)
+			t.Add("why", s.Why)
+			t.Add("connected", s.Connected)
+			t.Add("since", s.Since)
+			t.Add("leases", s.Leases)
+			t.Add("locked bytes", s.LockedBytes)
+			t.Add("certificate expires", s.CertificateExpires)
+			return a.Show(s, t)
 		},
 	}
 	asking(cmd, &o)
-	jsonFlag(cmd, &asJSON)
+	a.JSONFlag(cmd.Flags())
 	return cmd
 }

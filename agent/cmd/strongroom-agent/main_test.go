@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spf13/cobra"
+	"github.com/strongroom/strongroom/shared/cli/clitest"
 )
 
 // With this variable set the test binary is the program.
@@ -125,26 +125,10 @@ func problem(w http.ResponseWriter, status int, code, detail string) {
 
 func TestEveryHelpEndsWithAnExample(t *testing.T) {
 	t.Parallel()
-	var walk func(*cobra.Command)
-	walk = func(cmd *cobra.Command) {
-		var out bytes.Buffer
-		cmd.SetOut(&out)
-		if err := cmd.Help(); err != nil {
-			t.Fatal(err)
-		}
-		_, example, found := strings.Cut(out.String(), "\nExample:\n")
-		if lines := strings.Split(strings.TrimSuffix(example, "\n"), "\n"); !found || len(lines) != 1 || !strings.Contains(lines[0], "strongroom-agent ") {
-			t.Errorf("%s --help ends with %q", cmd.CommandPath(), example)
-		}
-		for _, c := range cmd.Commands() {
-			walk(c)
-		}
+	// The root, its nine commands, and help.
+	if seen := clitest.Help(t, newApp().root()); seen != 11 {
+		t.Errorf("%d commands were visited, want 11", seen)
 	}
-	root := (&app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}).root()
-	if n := len(root.Commands()); n != 9 {
-		t.Errorf("%d commands, want 9", n)
-	}
-	walk(root)
 }
 
 func TestHelpAndVersion(t *testing.T) {

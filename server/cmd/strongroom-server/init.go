@@ -2,12 +2,8 @@ package main
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"net"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -27,11 +23,10 @@ type made struct {
 	KeyFile       string `json:"key_file"`
 }
 
-func initCommand() *cobra.Command {
+func (a *app) init() *cobra.Command {
 	var c server.Init
 	var sealType, password string
 	var names, addresses []string
-	asJSON := false
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make a new vault",
@@ -40,7 +35,7 @@ func initCommand() *cobra.Command {
 The key file opens the vault. Keep it on other storage than the data, and a copy in a safe place: without it nobody can
 open the vault again.`,
 		Example: "  strongroom-server init --data /var/lib/strongroom --key-file /etc/strongroom/unseal.key --dns vault.example.com",
-		Args:    noArguments,
+		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if sealType != "keyfile" {
 				return cli.Usagef("--seal: this version seals with a key file only; use --seal keyfile")
@@ -51,15 +46,11 @@ open the vault again.`,
 				}
 			}
 			c.Hosts = append(names, addresses...)
-			out, err := create(cmd, c, password)
+			out, err := a.create(cmd, c, password)
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(out)
-			}
-			tell(cmd.OutOrStdout(), out, c)
-			return nil
+			return a.tell(out, c.Data)
 		},
 	}
 	f := cmd.Flags()
@@ -72,19 +63,19 @@ open the vault again.`,
 	f.StringVar(&c.TrustDomain, "trust-domain", "strongroom.local", "the `domain` in every certificate's SPIFFE ID")
 	f.StringArrayVar(&names, "dns", nil, "a `name` that people reach the console by; may be repeated")
 	f.StringArrayVar(&addresses, "ip", nil, "an `address` likewise")
-	f.BoolVar(&asJSON, "json", false, "print one JSON document on stdout")
+	a.JSONFlag(f)
 	return cmd
 }
 
-func create(cmd *cobra.Command, c server.Init, password string) (made, error) {
+func (a *app) create(cmd *cobra.Command, c server.Init, password string) (made, error) {
 	arena, err := secret.NewArena(256 << 10)
 	if err != nil {
 		return made{}, err
 	}
 	defer arena.Close()
 	out := made{Admin: c.Admin}
-	if password != "" {
-		c.Password, err = cli.NewValues(arena, os.Stdin).Secret("--admin-password", password)
+	if cmd.Flags().Changed("admin-password") {
+		c.Password, err = cli.NewValues(arena, a.Stdin).Secret("--admin-password", password)
 	} else {
 		out.AdminPassword = strings.ToLower(rand.Text())
 		c.Password, err = arena.From([]byte(out.AdminPassword))
@@ -101,11 +92,23 @@ func create(cmd *cobra.Command, c server.Init, password string) (made, error) {
 	return out, err
 }
 
-func tell(w io.Writer, out made, c server.Init) {
-	fmt.Fprintf(w, "A new vault is in %s.\n\n", c.Data)
-	fmt.Fprintf(w, "CA fingerprint  %s\nAudit log key   %s\nKey file        %s\nAdmin           %s\n", out.CAFingerprint, out.LogKey, out.KeyFile, out.Admin)
+// tell shows what was made, and to people what to do next.
+func (a *app) tell(out made, data string) error {
+	var t cli.Table
+	t.Add("CA fingerprint", out.CAFingerprint)
+	t.Add("audit log key", out.LogKey)
+	t.Add("key file", out.KeyFile)
+	t.Add("admin", out.Admin)
 	if out.AdminPassword != "" {
-		fmt.Fprintf(w, "Password        %s   (shown only now)\n", out.AdminPassword)
+		t.Add("password", out.AdminPassword)
 	}
-	fmt.Fprintf(w, "\nKeep a copy of the key file in a safe place: nothing else opens the vault.\nNext: strongroom-server run --data %s\n", c.Data)
+	if err := a.Show(out, t); err != nil || a.JSON {
+		return err
+	}
+	if out.AdminPassword != "" {
+		a.Hint("the password is shown only now")
+	}
+	a.Hint("keep a copy of the key file in a safe place: nothing else opens the vault")
+	a.Hint("next: strongroom-server run --data %s", data)
+	return nil
 }

@@ -9,5 +9,10 @@ import (
 )
 
 func main() {
-	os.Exit(cli.Report(os.Stderr, "strongroom-server", run(os.Args[1:])))
+	a := newApp()
+	os.Exit(cli.Report(a.Stderr, a.Name, a.run(os.Args[1:])))
+}
+
+func newApp() *app {
+	return &app{cli.Program{Name: "strongroom-server", Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}}
 }

@@ -1,31 +1,24 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v4"
 
 	"github.com/strongroom/strongroom/server"
 	"github.com/strongroom/strongroom/shared/cli"
 )
 
-// file is the configuration file; a flag that is given wins over it.
-type file struct {
+// settings is the configuration file.
+type settings struct {
 	Data    string `yaml:"data"`
 	Agents  string `yaml:"agents"`
 	Console string `yaml:"console"`
 	KeyFile string `yaml:"key_file"`
 }
 
-const maxConfig = 1 << 20
-
-func runCommand() *cobra.Command {
+func (a *app) serve() *cobra.Command {
 	var c server.Config
 	var config string
 	cmd := &cobra.Command{
@@ -37,16 +30,15 @@ func runCommand() *cobra.Command {
 
 Without its key file it serves sealed: agents=-, and of strongroom's commands only status and unseal work.`,
 		Example: "  strongroom-server run --data /var/lib/strongroom --agents 0.0.0.0:7443 --console 0.0.0.0:8443",
-		Args:    noArguments,
+		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := configure(cmd, config, &c); err != nil {
 				return err
 			}
 			c.Version = cli.Version()
-			c.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
-			c.Ready = func(r server.Ready) { announce(cmd.OutOrStdout(), c.Log, r) }
-			err := server.Run(cmd.Context(), c)
-			return err
+			c.Log = slog.New(slog.NewTextHandler(a.Stderr, nil))
+			c.Ready = func(r server.Ready) { a.announce(c.Log, r) }
+			return server.Run(cmd.Context(), c)
 		},
 	}
 	f := cmd.Flags()
@@ -59,51 +51,29 @@ Without its key file it serves sealed: agents=-, and of strongroom's commands on
 	return cmd
 }
 
-func configure(cmd *cobra.Command, path string, c *server.Config) error {
-	if path == "" {
-		return nil
-	}
-	in, err := os.Open(path)
-	if err != nil {
-		return cli.Usagef("--config: %w", err)
-	}
-	defer in.Close()
-	text, err := io.ReadAll(io.LimitReader(in, maxConfig))
-	if err != nil {
-		return cli.Usagef("--config: %w", err)
-	}
-	var have file
-	loader, err := yaml.NewLoader(bytes.NewReader(text), yaml.WithKnownFields(), yaml.WithUniqueKeys())
+// configure takes from the file what no flag says.
+func configure(cmd *cobra.Command, file string, c *server.Config) error {
+	s, err := cli.ReadSettings[settings](file)
 	if err != nil {
 		return err
 	}
-	if err := loader.Load(&have); err != nil && !errors.Is(err, io.EOF) {
-		return cli.Usagef("--config %s: %w", path, err)
-	}
-	for flag, setting := range map[string]struct {
-		to   *string
-		from string
-	}{
-		"data":     {&c.Data, have.Data},
-		"agents":   {&c.Agents, have.Agents},
-		"console":  {&c.Console, have.Console},
-		"key-file": {&c.KeyFile, have.KeyFile},
-	} {
-		if setting.from != "" && !cmd.Flags().Changed(flag) {
-			*setting.to = setting.from
-		}
-	}
+	cli.Setting(cmd, "data", &c.Data, s.Data)
+	cli.Setting(cmd, "agents", &c.Agents, s.Agents)
+	cli.Setting(cmd, "console", &c.Console, s.Console)
+	cli.Setting(cmd, "key-file", &c.KeyFile, s.KeyFile)
 	return nil
 }
 
-func announce(w io.Writer, log *slog.Logger, r server.Ready) {
+func (a *app) announce(log *slog.Logger, r server.Ready) {
 	agents := r.Agents
 	if r.Sealed {
 		agents = "-"
 	}
 	line := fmt.Sprintf("agents=%s console=https://%s sealed=%t", agents, r.Console, r.Sealed)
-	fmt.Fprintln(w, "ready "+line)
+	if err := a.Write([]byte("ready " + line + "\n")); err != nil {
+		log.Warn("nobody was told that the server is ready", "error", err)
+	}
 	if err := cli.NotifyReady(line); err != nil {
-		log.Warn("systemd was not told", "error", err)
+		log.Warn("systemd was not told that the server is ready", "error", err)
 	}
 }

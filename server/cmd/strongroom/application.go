@@ -7,10 +7,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/strongroom/strongroom/shared/api"
+	"github.com/strongroom/strongroom/shared/cli"
 )
 
 func (a *app) application() *cobra.Command {
-	return group("application", "The catalogue of applications that credentials are for",
+	return cli.Group("application", "The catalogue of applications that credentials are for",
 		"  strongroom application show generic-rest",
 		a.applicationList(), a.applicationShow())
 }
@@ -20,17 +21,17 @@ func (a *app) applicationList() *cobra.Command {
 		Use:     "list",
 		Short:   "List the catalogue",
 		Example: "  strongroom application list",
-		Args:    takes(),
+		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := call(a, func(c *api.Client) (*api.ApplicationList, error) { return c.Applications(cmd.Context()) })
 			if err != nil {
 				return err
 			}
-			t := table{head: []string{"NAME", "TITLE", "CATEGORY", "AUTH TYPES"}}
+			t := cli.Table{Head: []string{"NAME", "TITLE", "CATEGORY", "AUTH TYPES"}}
 			for _, i := range list.Items {
-				t.add(i.Name, i.Title, i.Category, i.AuthTypes)
+				t.Add(i.Name, i.Title, i.Category, i.AuthTypes)
 			}
-			return a.show(list, t)
+			return a.Show(list, t)
 		},
 	}
 }
@@ -40,24 +41,24 @@ func (a *app) applicationShow() *cobra.Command {
 		Use:     "show APP",
 		Short:   "Show an application and the fields of its credentials",
 		Example: "  strongroom application show generic-rest",
-		Args:    takes("APP"),
+		Args:    cli.Takes("APP"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			app, err := call(a, func(c *api.Client) (*api.ApplicationDetail, error) { return c.Application(cmd.Context(), args[0]) })
 			if err != nil {
 				return err
 			}
-			t := table{}
-			t.add("name", app.Name)
-			t.add("title", app.Title)
-			t.add("category", app.Category)
+			t := cli.Table{}
+			t.Add("name", app.Name)
+			t.Add("title", app.Title)
+			t.Add("category", app.Category)
 			for _, authType := range slices.Sorted(maps.Keys(app.Fields)) {
 				for _, f := range app.Fields[authType] {
 					flag := map[bool]string{true: "--secret", false: "--field"}[f.Secret]
 					need := map[bool]string{true: "required", false: "optional"}[f.Required]
-					t.add(authType, flag+" "+f.Name+" ("+need+"): "+f.Help)
+					t.Add(authType, flag+" "+f.Name+" ("+need+"): "+f.Help)
 				}
 			}
-			return a.show(app, t)
+			return a.Show(app, t)
 		},
 	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 func (a *app) audit() *cobra.Command {
-	return group("audit", "The audit log: who did what, and whether the log is whole",
+	return cli.Group("audit", "The audit log: who did what, and whether the log is whole",
 		"  strongroom audit list --since 7d --credential crm",
 		a.auditList(), a.auditVerify())
 }
@@ -22,7 +22,7 @@ func (a *app) auditList() *cobra.Command {
 		Use:     "list",
 		Short:   "List entries, newest first",
 		Example: "  strongroom audit list --since 7d --action credential.read --credential crm",
-		Args:    takes(),
+		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if since.at != nil {
 				q.Since = *since.at
@@ -34,14 +34,14 @@ func (a *app) auditList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t := table{head: []string{"SEQ", "TIME", "ACTOR", "ACTION", "TARGET", "HOST", "JOB", "OUTCOME", "REASON"}}
+			t := cli.Table{Head: []string{"SEQ", "TIME", "ACTOR", "ACTION", "TARGET", "HOST", "JOB", "OUTCOME", "REASON"}}
 			for _, e := range list.Items {
-				t.add(e.Seq, e.Time, e.Actor, e.Action, e.Target, e.Host, e.Job, e.Outcome, e.Reason)
+				t.Add(e.Seq, e.Time, e.Actor, e.Action, e.Target, e.Host, e.Job, e.Outcome, e.Reason)
 			}
 			if list.Next != "" {
-				a.hint("there are older entries; go on with --cursor %s", list.Next)
+				a.Hint("there are older entries; go on with --cursor %s", list.Next)
 			}
-			return a.show(list, t)
+			return a.Show(list, t)
 		},
 	}
 	flags := cmd.Flags()
@@ -62,17 +62,17 @@ func (a *app) auditVerify() *cobra.Command {
 		Long: `Let the server recompute its whole log. A server that lies is not found this way: for that, run strongroom-server
 verify with the log key that init printed.`,
 		Example: "  strongroom audit verify",
-		Args:    takes(),
+		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v, err := call(a, func(c *api.Client) (*api.AuditCheck, error) { return c.VerifyAudit(cmd.Context()) })
 			if err != nil {
 				return err
 			}
-			t := table{}
-			t.add("whole", v.OK)
-			t.add("entries", v.Size)
-			t.add("root", v.Root)
-			if err := a.show(v, t); err != nil {
+			t := cli.Table{}
+			t.Add("whole", v.OK)
+			t.Add("entries", v.Size)
+			t.Add("root", v.Root)
+			if err := a.Show(v, t); err != nil {
 				return err
 			}
 			if !v.OK {

@@ -4,16 +4,19 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"github.com/strongroom/strongroom/shared/api"
+	"github.com/strongroom/strongroom/shared/cli"
 )
 
 func (a *app) credential() *cobra.Command {
-	return group("credential", "Credentials: make, change, look at and delete them",
+	return cli.Group("credential", "Credentials: make, change, look at and delete them",
 		"  strongroom credential add crm --application generic-rest --auth-type basic \\\n"+
 			"    --field url=https://crm.example.com --field username=robot --secret password=@pw.txt",
 		a.credentialAdd(), a.credentialEdit(), a.credentialList(), a.credentialShow(), a.credentialVersions(), a.credentialDelete())
@@ -25,7 +28,7 @@ func (a *app) credentialList() *cobra.Command {
 		Use:     "list",
 		Short:   "List the credentials that you may list",
 		Example: "  strongroom credential list --application generic-rest --tag env=prod",
-		Args:    takes(),
+		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if q.Tag != "" {
 				if _, _, err := label("--tag", q.Tag); err != nil {
@@ -36,11 +39,11 @@ func (a *app) credentialList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t := table{head: []string{"NAME", "KIND", "APPLICATION", "AUTH TYPE", "OWNER", "DEFAULT", "VERSION", "UPDATED", "EXPIRES", "HEALTH", "TAGS"}}
+			t := cli.Table{Head: []string{"NAME", "KIND", "APPLICATION", "AUTH TYPE", "OWNER", "DEFAULT", "VERSION", "UPDATED", "EXPIRES", "HEALTH", "TAGS"}}
 			for _, i := range list.Items {
-				t.add(i.Name, i.Kind, i.Application, i.AuthType, i.Owner, i.Default, i.Version, i.Updated, i.Expires, i.Health, i.Tags)
+				t.Add(i.Name, i.Kind, i.Application, i.AuthType, i.Owner, i.Default, i.Version, i.Updated, i.Expires, i.Health, i.Tags)
 			}
-			return a.show(list, t)
+			return a.Show(list, t)
 		},
 	}
 	flags := cmd.Flags()
@@ -58,7 +61,7 @@ func (a *app) credentialShow() *cobra.Command {
 		Use:     "show REF",
 		Short:   "Show a credential; its secrets with --reveal only",
 		Example: "  strongroom credential show crm --reveal --json",
-		Args:    takes("REF"),
+		Args:    cli.Takes("REF"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.connect()
 			if err != nil {
@@ -80,7 +83,7 @@ func (a *app) credentialShow() *cobra.Command {
 				}
 				merge(d, revealed)
 			}
-			return a.show(d, detailTable(d))
+			return a.Show(d, detailTable(d))
 		},
 	}
 	cmd.Flags().BoolVar(&reveal, "reveal", false, "show the secrets too; this is logged")
@@ -110,7 +113,7 @@ func (a *app) credentialVersions() *cobra.Command {
 		Use:     "versions REF",
 		Short:   "List a credential's versions, newest first",
 		Example: "  strongroom credential versions crm",
-		Args:    takes("REF"),
+		Args:    cli.Takes("REF"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list, err := call(a, func(c *api.Client) (*api.CredentialVersions, error) {
 				return c.CredentialVersions(cmd.Context(), args[0])
@@ -118,11 +121,11 @@ func (a *app) credentialVersions() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t := table{head: []string{"VERSION", "CURRENT", "CREATED", "BY", "ORIGINS"}}
+			t := cli.Table{Head: []string{"VERSION", "CURRENT", "CREATED", "BY", "ORIGINS"}}
 			for _, v := range list.Items {
-				t.add(v.Version, v.Current, v.Created, v.CreatedBy, v.Origins)
+				t.Add(v.Version, v.Current, v.Created, v.CreatedBy, v.Origins)
 			}
-			return a.show(list, t)
+			return a.Show(list, t)
 		},
 	}
 }
@@ -133,7 +136,7 @@ func (a *app) credentialDelete() *cobra.Command {
 		Use:     "delete REF...",
 		Short:   "Delete credentials with all their versions",
 		Example: "  strongroom credential delete crm --yes",
-		Args:    takes("REF..."),
+		Args:    cli.Takes("REF..."),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !yes {
 				if err := a.confirm(fmt.Sprintf("Delete %s with all versions? This cannot be undone.", strings.Join(args, ", "))); err != nil {
@@ -148,7 +151,7 @@ func (a *app) credentialDelete() *cobra.Command {
 			done := struct {
 				Items []api.CredentialDeleted `json:"items"`
 			}{[]api.CredentialDeleted{}}
-			t := table{head: []string{"DELETED", "GRANTS CHANGED", "LEASES ENDED"}}
+			t := cli.Table{Head: []string{"DELETED", "GRANTS CHANGED", "LEASES ENDED"}}
 			var failed error
 			for _, ref := range args {
 				d, err := c.DeleteCredential(cmd.Context(), ref)
@@ -157,11 +160,11 @@ func (a *app) credentialDelete() *cobra.Command {
 					break
 				}
 				done.Items = append(done.Items, *d)
-				t.add(d.Deleted, d.GrantsChanged, d.LeasesEnded)
+				t.Add(d.Deleted, d.GrantsChanged, d.LeasesEnded)
 			}
 			// What is gone is said also where the next one failed.
 			if len(done.Items) > 0 || failed == nil {
-				if err := a.show(done, t); err != nil {
+				if err := a.Show(done, t); err != nil {
 					return err
 				}
 			}
@@ -172,30 +175,30 @@ func (a *app) credentialDelete() *cobra.Command {
 	return cmd
 }
 
-func detailTable(d *api.CredentialDetail) table {
-	t := table{}
-	t.add("name", d.Name)
-	t.add("kind", d.Kind)
-	t.add("application", d.Application)
-	t.add("auth type", d.AuthType)
-	t.add("owner", d.Owner)
-	t.add("default", d.Default)
-	t.add("version", d.Version)
-	t.add("created", d.Created)
-	t.add("updated", d.Updated)
-	t.add("expires", d.Expires)
-	t.add("health", d.Health)
-	t.add("tags", d.Tags)
-	t.add("description", d.Description)
-	t.add("secret fields", d.SecretFields)
-	for _, name := range sortedKeys(d.Fields) {
-		t.add("field "+name, d.Fields[name])
+func detailTable(d *api.CredentialDetail) cli.Table {
+	t := cli.Table{}
+	t.Add("name", d.Name)
+	t.Add("kind", d.Kind)
+	t.Add("application", d.Application)
+	t.Add("auth type", d.AuthType)
+	t.Add("owner", d.Owner)
+	t.Add("default", d.Default)
+	t.Add("version", d.Version)
+	t.Add("created", d.Created)
+	t.Add("updated", d.Updated)
+	t.Add("expires", d.Expires)
+	t.Add("health", d.Health)
+	t.Add("tags", d.Tags)
+	t.Add("description", d.Description)
+	t.Add("secret fields", d.SecretFields)
+	for _, name := range slices.Sorted(maps.Keys(d.Fields)) {
+		t.Add("field "+name, d.Fields[name])
 	}
-	for _, name := range sortedKeys(d.FieldsBase64) {
-		t.add("field "+name+" (base64)", base64.StdEncoding.EncodeToString(d.FieldsBase64[name]))
+	for _, name := range slices.Sorted(maps.Keys(d.FieldsBase64)) {
+		t.Add("field "+name+" (base64)", base64.StdEncoding.EncodeToString(d.FieldsBase64[name]))
 	}
-	for _, name := range sortedKeys(d.Describe) {
-		t.add("about "+name, d.Describe[name])
+	for _, name := range slices.Sorted(maps.Keys(d.Describe)) {
+		t.Add("about "+name, d.Describe[name])
 	}
 	return t
 }

@@ -22,7 +22,7 @@ func (a *app) credentialAdd() *cobra.Command {
 		Example: "  strongroom credential add crm --application generic-rest --auth-type basic \\\n" +
 			"    --field url=https://crm.example.com --field username=robot --secret password=@pw.txt\n" +
 			"  strongroom credential add alice/payroll --variable URL=https://pay.example.com --masked PIN=@pin.txt",
-		Args: takes("NAME"),
+		Args: cli.Takes("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := fits(args[0], application, authType, &f); err != nil {
 				return err
@@ -50,7 +50,7 @@ func (a *app) credentialAdd() *cobra.Command {
 			if err != nil {
 				return ended(err)
 			}
-			return a.show(d, detailTable(d))
+			return a.Show(d, detailTable(d))
 		},
 	}
 	flags := cmd.Flags()
@@ -108,7 +108,7 @@ func (a *app) credentialEdit() *cobra.Command {
 		Long: `Change a credential. What no flag names stays as it is. A changed value makes a new version. An empty --field, --tag
 or --describe (NAME=) removes that name.`,
 		Example: "  strongroom credential edit crm --secret password=@new.txt --tag env=prod",
-		Args:    takes("REF"),
+		Args:    cli.Takes("REF"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !ownFlags(cmd) {
 				return cli.Usagef("nothing to change was given; see strongroom credential edit --help")
@@ -129,7 +129,7 @@ or --describe (NAME=) removes that name.`,
 			if err != nil {
 				return err
 			}
-			return a.show(d, detailTable(d))
+			return a.Show(d, detailTable(d))
 		},
 	}
 	f.register(cmd)

@@ -10,7 +10,7 @@ import (
 )
 
 func (a *app) grant() *cobra.Command {
-	return group("grant", "Grants: which hosts and jobs may use which credentials",
+	return cli.Group("grant", "Grants: which hosts and jobs may use which credentials",
 		"  strongroom grant add nightly --credential crm --host-label role=etl --job-user etl --ttl 15m",
 		a.grantAdd(), a.grantList(), a.grantShow(), a.grantRevoke())
 }
@@ -24,7 +24,7 @@ func (a *app) grantAdd() *cobra.Command {
 		Long: `Allow hosts and their jobs to use credentials. Credentials, applications and tags add up, and so do the kinds of hosts.
 Without --job-user every job on the host may.`,
 		Example: "  strongroom grant add nightly --credential crm --host-label role=etl --job-user etl --ttl 15m",
-		Args:    takes("NAME"),
+		Args:    cli.Takes("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			g.Name, g.Until = args[0], until.at
 			if err := checkGrant(cmd, g); err != nil {
@@ -34,7 +34,7 @@ Without --job-user every job on the host may.`,
 			if err != nil {
 				return err
 			}
-			return a.show(made, grantTable(made))
+			return a.Show(made, grantTable(made))
 		},
 	}
 	flags := cmd.Flags()
@@ -79,17 +79,17 @@ func (a *app) grantList() *cobra.Command {
 		Use:     "list",
 		Short:   "List the grants",
 		Example: "  strongroom grant list --json",
-		Args:    takes(),
+		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := call(a, func(c *api.Client) (*api.GrantList, error) { return c.Grants(cmd.Context()) })
 			if err != nil {
 				return err
 			}
-			t := table{head: []string{"NAME", "CREDENTIALS", "HOSTS", "JOB USERS", "ACCESS", "TTL", "OFFLINE", "UNTIL"}}
+			t := cli.Table{Head: []string{"NAME", "CREDENTIALS", "HOSTS", "JOB USERS", "ACCESS", "TTL", "OFFLINE", "UNTIL"}}
 			for _, g := range list.Items {
-				t.add(g.Name, grantCredentials(&g), grantHosts(&g), g.JobUsers, g.Access, g.TTL, g.Offline, g.Until)
+				t.Add(g.Name, grantCredentials(&g), grantHosts(&g), g.JobUsers, g.Access, g.TTL, g.Offline, g.Until)
 			}
-			return a.show(list, t)
+			return a.Show(list, t)
 		},
 	}
 }
@@ -123,29 +123,29 @@ func (a *app) grantShow() *cobra.Command {
 		Use:     "show NAME",
 		Short:   "Show a grant",
 		Example: "  strongroom grant show nightly",
-		Args:    takes("NAME"),
+		Args:    cli.Takes("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			g, err := call(a, func(c *api.Client) (*api.Grant, error) { return c.Grant(cmd.Context(), args[0]) })
 			if err != nil {
 				return err
 			}
-			return a.show(g, grantTable(g))
+			return a.Show(g, grantTable(g))
 		},
 	}
 }
 
-func grantTable(g *api.Grant) table {
-	t := table{}
-	t.add("name", g.Name)
-	t.add("credentials", grantCredentials(g))
-	t.add("hosts", grantHosts(g))
-	t.add("job users", g.JobUsers)
-	t.add("access", g.Access)
-	t.add("ttl", g.TTL)
-	t.add("offline", g.Offline)
-	t.add("until", g.Until)
-	t.add("created", g.Created)
-	t.add("created by", g.CreatedBy)
+func grantTable(g *api.Grant) cli.Table {
+	t := cli.Table{}
+	t.Add("name", g.Name)
+	t.Add("credentials", grantCredentials(g))
+	t.Add("hosts", grantHosts(g))
+	t.Add("job users", g.JobUsers)
+	t.Add("access", g.Access)
+	t.Add("ttl", g.TTL)
+	t.Add("offline", g.Offline)
+	t.Add("until", g.Until)
+	t.Add("created", g.Created)
+	t.Add("created by", g.CreatedBy)
 	return t
 }
 
@@ -154,16 +154,16 @@ func (a *app) grantRevoke() *cobra.Command {
 		Use:     "revoke NAME",
 		Short:   "End a grant and the leases that hosts have by it",
 		Example: "  strongroom grant revoke nightly",
-		Args:    takes("NAME"),
+		Args:    cli.Takes("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, err := call(a, func(c *api.Client) (*api.GrantRevoked, error) { return c.RevokeGrant(cmd.Context(), args[0]) })
 			if err != nil {
 				return err
 			}
-			t := table{}
-			t.add("revoked", r.Revoked)
-			t.add("leases ended", r.LeasesEnded)
-			return a.show(r, t)
+			t := cli.Table{}
+			t.Add("revoked", r.Revoked)
+			t.Add("leases ended", r.LeasesEnded)
+			return a.Show(r, t)
 		},
 	}
 }
@@ -175,7 +175,7 @@ func (a *app) explain() *cobra.Command {
 		Use:     "explain --host ID --credential REF [--job user=NAME,unit=UNIT,exe=PATH]",
 		Short:   "Say whether a job would get a credential, and why: exit code 0 allowed, 3 not",
 		Example: "  strongroom explain --host h7x2 --credential crm --job user=etl",
-		Args:    takes(),
+		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if in.Host == "" {
 				return required("--host ID")
@@ -190,9 +190,9 @@ func (a *app) explain() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t := table{}
-			t.add(map[bool]string{true: "allowed", false: "refused"}[e.Allowed], e.Reason)
-			if err := a.show(e, t); err != nil {
+			t := cli.Table{}
+			t.Add(map[bool]string{true: "allowed", false: "refused"}[e.Allowed], e.Reason)
+			if err := a.Show(e, t); err != nil {
 				return err
 			}
 			if !e.Allowed {

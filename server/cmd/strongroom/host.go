@@ -10,7 +10,7 @@ import (
 )
 
 func (a *app) host() *cobra.Command {
-	return group("host", "Hosts: the machines that have an agent",
+	return cli.Group("host", "Hosts: the machines that have an agent",
 		"  strongroom host join-token --label role=etl --ttl 1h | ssh runner1 strongroom-agent enroll --join -",
 		a.hostJoinToken(), a.hostList(), a.hostShow(), a.hostRevoke())
 }
@@ -24,7 +24,7 @@ func (a *app) hostJoinToken() *cobra.Command {
 		Long: `Make a token that lets hosts enrol. The join string (server, fingerprint and token in one) is the only thing on stdout:
 it is a secret and shown this once.`,
 		Example: "  strongroom host join-token --label role=etl --ttl 1h | ssh runner1 strongroom-agent enroll --join -",
-		Args:    takes(),
+		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if in.Labels, err = labels("--label", pairs); err != nil {
 				return err
@@ -39,10 +39,10 @@ it is a secret and shown this once.`,
 			if err != nil {
 				return err
 			}
-			a.hint("good for %d host(s) until %s", in.Uses, cell(made.Expires))
-			t := table{}
-			t.add(made.Join)
-			return a.show(made, t)
+			a.Hint("good for %d host(s) until %s", in.Uses, cli.Cell(made.Expires))
+			t := cli.Table{}
+			t.Add(made.Join)
+			return a.Show(made, t)
 		},
 	}
 	flags := cmd.Flags()
@@ -58,17 +58,17 @@ func (a *app) hostList() *cobra.Command {
 		Use:     "list",
 		Short:   "List the hosts",
 		Example: "  strongroom host list --json",
-		Args:    takes(),
+		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := call(a, func(c *api.Client) (*api.HostList, error) { return c.Hosts(cmd.Context()) })
 			if err != nil {
 				return err
 			}
-			t := table{head: []string{"ID", "NAME", "LABELS", "OS", "VERSION", "ENROLLED", "LAST SEEN", "CONNECTED", "REVOKED"}}
+			t := cli.Table{Head: []string{"ID", "NAME", "LABELS", "OS", "VERSION", "ENROLLED", "LAST SEEN", "CONNECTED", "REVOKED"}}
 			for _, h := range list.Items {
-				t.add(h.ID, h.Name, h.Labels, h.OS, h.Version, h.Enrolled, h.LastSeen, h.Connected, h.Revoked)
+				t.Add(h.ID, h.Name, h.Labels, h.OS, h.Version, h.Enrolled, h.LastSeen, h.Connected, h.Revoked)
 			}
-			return a.show(list, t)
+			return a.Show(list, t)
 		},
 	}
 }
@@ -78,23 +78,23 @@ func (a *app) hostShow() *cobra.Command {
 		Use:     "show ID",
 		Short:   "Show a host",
 		Example: "  strongroom host show h7x2",
-		Args:    takes("ID"),
+		Args:    cli.Takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			h, err := call(a, func(c *api.Client) (*api.Host, error) { return c.Host(cmd.Context(), args[0]) })
 			if err != nil {
 				return err
 			}
-			t := table{}
-			t.add("id", h.ID)
-			t.add("name", h.Name)
-			t.add("labels", h.Labels)
-			t.add("os", h.OS)
-			t.add("version", h.Version)
-			t.add("enrolled", h.Enrolled)
-			t.add("last seen", h.LastSeen)
-			t.add("connected", h.Connected)
-			t.add("revoked", h.Revoked)
-			return a.show(h, t)
+			t := cli.Table{}
+			t.Add("id", h.ID)
+			t.Add("name", h.Name)
+			t.Add("labels", h.Labels)
+			t.Add("os", h.OS)
+			t.Add("version", h.Version)
+			t.Add("enrolled", h.Enrolled)
+			t.Add("last seen", h.LastSeen)
+			t.Add("connected", h.Connected)
+			t.Add("revoked", h.Revoked)
+			return a.Show(h, t)
 		},
 	}
 }
@@ -106,24 +106,24 @@ func (a *app) hostRevoke() *cobra.Command {
 		Long: `Cut a host off for good: its connection ends, its leases end, and its agent wipes. A hostile host does not wipe, so
 change the credentials that are listed.`,
 		Example: "  strongroom host revoke h7x2",
-		Args:    takes("ID"),
+		Args:    cli.Takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, err := call(a, func(c *api.Client) (*api.HostRevoked, error) { return c.RevokeHost(cmd.Context(), args[0]) })
 			if err != nil {
 				return err
 			}
-			t := table{head: []string{"CREDENTIAL", "VERSION"}}
+			t := cli.Table{Head: []string{"CREDENTIAL", "VERSION"}}
 			var names []string
 			for _, v := range r.VersionsHeld {
-				t.add(v.Credential, v.Version)
+				t.Add(v.Credential, v.Version)
 				names = append(names, v.Credential)
 			}
 			if len(names) == 0 {
-				a.hint("%s is revoked; it held nothing", r.Host)
+				a.Hint("%s is revoked; it held nothing", r.Host)
 			} else {
-				a.hint("%s is revoked; change what it held: %s", r.Host, strings.Join(names, ", "))
+				a.Hint("%s is revoked; change what it held: %s", r.Host, strings.Join(names, ", "))
 			}
-			return a.show(r, t)
+			return a.Show(r, t)
 		},
 	}
 }

@@ -28,7 +28,7 @@ func (a *app) login() *cobra.Command {
 		Long: `Log in, and keep the token (mode 0600) with where the server is and how to know it, so that later commands need no
 flags: in STRONGROOM_TOKEN_FILE, or in the user's configuration folder.`,
 		Example: "  strongroom login --server https://vault.example.com:8443 --ca-fingerprint sha256:… --user alice --password @pw.txt",
-		Args:    takes(),
+		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			path, err := loginPath(out)
 			if err != nil {
@@ -59,12 +59,12 @@ flags: in STRONGROOM_TOKEN_FILE, or in the user's configuration folder.`,
 			if err := remember(path, session.Token, server); err != nil {
 				return err
 			}
-			t := table{}
-			t.add("user", user)
-			t.add("server", server.Server)
-			t.add("expires", session.Expires)
-			t.add("token", path)
-			return a.show(loggedIn{user, server.Server, session.Expires, path}, t)
+			t := cli.Table{}
+			t.Add("user", user)
+			t.Add("server", server.Server)
+			t.Add("expires", session.Expires)
+			t.Add("token", path)
+			return a.Show(loggedIn{user, server.Server, session.Expires, path}, t)
 		},
 	}
 	flags := cmd.Flags()
@@ -99,7 +99,7 @@ func (a *app) logout() *cobra.Command {
 		Long: `End the token and remove it from this machine, also where the server cannot be reached: then the token is good until it
 expires. Which server it was stays remembered.`,
 		Example: "  strongroom logout",
-		Args:    takes(),
+		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			path, err := tokenPath()
 			if err != nil {
@@ -118,9 +118,9 @@ expires. Which server it was stays remembered.`,
 			if err != nil {
 				return cli.Exit(cli.Code(err), fmt.Errorf("the token was removed here, but is not ended: %w", err))
 			}
-			t := table{}
-			t.add("logged out")
-			return a.show(struct {
+			t := cli.Table{}
+			t.Add("logged out")
+			return a.Show(struct {
 				LoggedOut bool `json:"logged_out"`
 			}{true}, t)
 		},
@@ -132,18 +132,18 @@ func (a *app) whoami() *cobra.Command {
 		Use:     "whoami",
 		Short:   "Show whose token this is",
 		Example: "  strongroom whoami --json",
-		Args:    takes(),
+		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			me, err := call(a, func(c *api.Client) (*api.Whoami, error) { return c.Whoami(cmd.Context()) })
 			if err != nil {
 				return err
 			}
-			t := table{}
-			t.add("user", me.User)
-			t.add("role", me.Role)
-			t.add("token", me.Token.Name)
-			t.add("expires", me.Token.Expires)
-			return a.show(me, t)
+			t := cli.Table{}
+			t.Add("user", me.User)
+			t.Add("role", me.Role)
+			t.Add("token", me.Token.Name)
+			t.Add("expires", me.Token.Expires)
+			return a.Show(me, t)
 		},
 	}
 }

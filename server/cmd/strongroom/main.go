@@ -9,6 +9,10 @@ import (
 )
 
 func main() {
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
-	os.Exit(cli.Report(os.Stderr, "strongroom", a.run(os.Args[1:])))
+	a := newApp()
+	os.Exit(cli.Report(a.Stderr, a.Name, a.run(os.Args[1:])))
+}
+
+func newApp() *app {
+	return &app{Program: cli.Program{Name: "strongroom", Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}}
 }

@@ -17,18 +17,18 @@ import (
 var errInterrupted = errors.New("interrupted")
 
 // canAsk reports whether somebody sits at stdin.
-func (a *app) canAsk() bool { return isTerminal(a.stdin) }
+func (a *app) canAsk() bool { return cli.IsTerminal(a.Stdin) }
 
 // ask reads a line from the terminal. flag is what answers it elsewhere.
 func (a *app) ask(question, flag string) (string, error) {
 	if !a.canAsk() {
 		return "", required(flag)
 	}
-	_, _ = fmt.Fprint(a.stderr, question)
+	_, _ = fmt.Fprint(a.Stderr, question)
 	var line []byte
 	// One byte at a time: what follows the line belongs to the next question.
 	for c := make([]byte, 1); len(line) < 1024; {
-		n, err := a.stdin.Read(c)
+		n, err := a.Stdin.Read(c)
 		if n == 1 && c[0] == '\n' {
 			break
 		}
@@ -49,7 +49,7 @@ func (a *app) askSecret(question, flag string) (*secret.Buffer, error) {
 	if !a.canAsk() {
 		return nil, required(flag)
 	}
-	fd := int(a.stdin.Fd())
+	fd := int(a.Stdin.Fd())
 	before, err := term.GetState(fd)
 	if err != nil {
 		return nil, fmt.Errorf("reading the terminal's state: %w", err)
@@ -62,7 +62,7 @@ func (a *app) askSecret(question, flag string) (*secret.Buffer, error) {
 		err  error
 	}
 	answers := make(chan answer, 1)
-	_, _ = fmt.Fprint(a.stderr, question)
+	_, _ = fmt.Fprint(a.Stderr, question)
 	go func() {
 		text, err := term.ReadPassword(fd)
 		answers <- answer{text, err}
@@ -70,10 +70,10 @@ func (a *app) askSecret(question, flag string) (*secret.Buffer, error) {
 	select {
 	case <-interrupted:
 		_ = term.Restore(fd, before)
-		_, _ = fmt.Fprintln(a.stderr)
+		_, _ = fmt.Fprintln(a.Stderr)
 		return nil, errInterrupted
 	case got := <-answers:
-		_, _ = fmt.Fprintln(a.stderr)
+		_, _ = fmt.Fprintln(a.Stderr)
 		if got.err != nil {
 			secret.Wipe(got.text)
 			return nil, fmt.Errorf("reading the answer: %w", got.err)

@@ -1,15 +1,15 @@
 package main
 
 import (
-	"errors"
 	"time"
 
 	"github.com/strongroom/strongroom/shared/api"
+	"github.com/strongroom/strongroom/shared/cli"
 )
 
 var (
-	errTime     = errors.New("wanted is a time such as 2027-01-31T12:00:00Z, a date such as 2027-01-31, or a duration such as 90d or 12h")
-	errDuration = errors.New("wanted is a duration such as 90d, 12h or 15m")
+	errTime     = cli.Usagef("wanted is a time such as 2027-01-31T12:00:00Z, a date such as 2027-01-31, or a duration such as 90d or 12h")
+	errDuration = cli.Usagef("wanted is a duration such as 90d, 12h or 15m")
 )
 
 // parseTime reads RFC 3339, a date (its beginning, in now's time zone), or a
@@ -37,7 +37,6 @@ type timeFlag struct {
 	back bool
 }
 
-func (f *timeFlag) explained()   {}
 func (f *timeFlag) Type() string { return "time" }
 
 func (f *timeFlag) String() string {
@@ -59,7 +58,6 @@ func (f *timeFlag) Set(text string) error {
 // durationFlag is a flag that takes a duration.
 type durationFlag struct{ d *api.Duration }
 
-func (f durationFlag) explained()   {}
 func (f durationFlag) Type() string { return "duration" }
 
 func (f durationFlag) String() string {

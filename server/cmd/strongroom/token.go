@@ -10,7 +10,7 @@ import (
 )
 
 func (a *app) token() *cobra.Command {
-	return group("token", "Tokens: let programs of yours act as you",
+	return cli.Group("token", "Tokens: let programs of yours act as you",
 		"  strongroom token create deploy --expires 90d --out deploy.token",
 		a.tokenCreate(), a.tokenList(), a.tokenRevoke())
 }
@@ -33,7 +33,7 @@ func (a *app) tokenCreate() *cobra.Command {
 		Long: `Make a token. It is the only thing on stdout and shown this once; with --out it goes to a file (mode 0600) instead, for
 use by STRONGROOM_TOKEN_FILE.`,
 		Example: "  strongroom token create deploy --expires 90d --out deploy.token",
-		Args:    takes("NAME"),
+		Args:    cli.Takes("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if out == "-" {
 				return cli.Usagef("--out: wanted is the name of a file")
@@ -44,18 +44,18 @@ use by STRONGROOM_TOKEN_FILE.`,
 			if err != nil {
 				return err
 			}
-			doc, t := createdToken{Name: s.Name, Expires: s.Expires, File: out}, table{}
+			doc, t := createdToken{Name: s.Name, Expires: s.Expires, File: out}, cli.Table{}
 			if out != "" {
 				if err := saveToken(out, s.Token); err != nil {
 					return err
 				}
-				t.add("token", out)
+				t.Add("token", out)
 			} else {
 				doc.Token = string(s.Token.Reveal()) // it is about to be printed
-				t.add(doc.Token)
+				t.Add(doc.Token)
 			}
-			a.hint("token %s expires: %s", s.Name, cell(s.Expires))
-			return a.show(doc, t)
+			a.Hint("token %s expires: %s", s.Name, cli.Cell(s.Expires))
+			return a.Show(doc, t)
 		},
 	}
 	flags := cmd.Flags()
@@ -70,17 +70,17 @@ func (a *app) tokenList() *cobra.Command {
 		Use:     "list",
 		Short:   "List your tokens",
 		Example: "  strongroom token list",
-		Args:    takes(),
+		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := call(a, func(c *api.Client) (*api.TokenList, error) { return c.Tokens(cmd.Context()) })
 			if err != nil {
 				return err
 			}
-			t := table{head: []string{"NAME", "CREATED", "EXPIRES", "LAST USED"}}
+			t := cli.Table{Head: []string{"NAME", "CREATED", "EXPIRES", "LAST USED"}}
 			for _, i := range list.Items {
-				t.add(i.Name, i.Created, i.Expires, i.LastUsed)
+				t.Add(i.Name, i.Created, i.Expires, i.LastUsed)
 			}
-			return a.show(list, t)
+			return a.Show(list, t)
 		},
 	}
 }
@@ -90,7 +90,7 @@ func (a *app) tokenRevoke() *cobra.Command {
 		Use:     "revoke NAME",
 		Short:   "End a token",
 		Example: "  strongroom token revoke deploy",
-		Args:    takes("NAME"),
+		Args:    cli.Takes("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, err := call(a, func(c *api.Client) (struct{}, error) {
 				return struct{}{}, c.RevokeToken(cmd.Context(), args[0])
@@ -98,9 +98,9 @@ func (a *app) tokenRevoke() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t := table{}
-			t.add("revoked", args[0])
-			return a.show(struct {
+			t := cli.Table{}
+			t.Add("revoked", args[0])
+			return a.Show(struct {
 				Revoked string `json:"revoked"`
 			}{args[0]}, t)
 		},

@@ -15,7 +15,7 @@ func (a *app) status() *cobra.Command {
 		Use:     "status",
 		Short:   "Show whether the server answers, is sealed, and what it warns of",
 		Example: "  strongroom status --json",
-		Args:    takes(),
+		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, _, err := a.connectAnybody()
 			if err != nil {
@@ -26,14 +26,14 @@ func (a *app) status() *cobra.Command {
 			if err != nil {
 				return ended(err)
 			}
-			t := table{}
-			t.add("version", s.Version)
-			t.add("sealed", s.Sealed)
-			t.add("vault", s.Vault)
+			t := cli.Table{}
+			t.Add("version", s.Version)
+			t.Add("sealed", s.Sealed)
+			t.Add("vault", s.Vault)
 			for _, w := range s.Warnings {
-				t.add("warning", w)
+				t.Add("warning", w)
 			}
-			return a.show(s, t)
+			return a.Show(s, t)
 		},
 	}
 }
@@ -43,7 +43,7 @@ func (a *app) seal() *cobra.Command {
 		Use:     "seal",
 		Short:   "Drop the root key: nothing is served until somebody unseals",
 		Example: "  strongroom seal",
-		Args:    takes(),
+		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := call(a, func(c *api.Client) (*api.Seal, error) { return c.Seal(cmd.Context()) })
 			if err != nil {
@@ -60,7 +60,7 @@ func (a *app) unseal() *cobra.Command {
 		Use:     "unseal --key-file FILE",
 		Short:   "Give the server its root key back",
 		Example: "  strongroom unseal --key-file /root/unseal.key",
-		Args:    takes(),
+		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if keyFile == "" {
 				return required("--key-file FILE")
@@ -75,7 +75,7 @@ func (a *app) unseal() *cobra.Command {
 				return err
 			}
 			defer c.Close()
-			a.hint("unsealing: the server reads and checks every record")
+			a.Hint("unsealing: the server reads and checks every record")
 			s, err := c.Unseal(cmd.Context(), key)
 			if err != nil {
 				return ended(err)
@@ -88,7 +88,7 @@ func (a *app) unseal() *cobra.Command {
 }
 
 func (a *app) showSeal(s *api.Seal) error {
-	t := table{}
-	t.add(map[bool]string{true: "sealed", false: "unsealed"}[s.Sealed])
-	return a.show(s, t)
+	t := cli.Table{}
+	t.Add(map[bool]string{true: "sealed", false: "unsealed"}[s.Sealed])
+	return a.Show(s, t)
 }

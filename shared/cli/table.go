@@ -1,67 +1,32 @@
-package main
+package cli
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
-	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"golang.org/x/term"
-
-	"github.com/strongroom/strongroom/shared/cli"
 )
 
-// show prints an answer: doc as JSON where --json asks for it, else the table.
-func (a *app) show(doc any, human table) error {
-	if !a.json {
-		return a.write(human.text(isTerminal(a.stdout), os.Getenv("NO_COLOR") == ""))
-	}
-	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(doc); err != nil {
-		return fmt.Errorf("writing the answer as JSON: %w", err)
-	}
-	return a.write(text.Bytes())
-}
-
-func (a *app) write(text []byte) error {
-	if _, err := a.stdout.Write(text); err != nil {
-		return fmt.Errorf("writing to stdout: %w", err)
-	}
-	return nil
-}
-
-// hint is for people only: progress and next steps, on stderr.
-func (a *app) hint(format string, args ...any) {
-	_, _ = fmt.Fprintln(a.stderr, cli.Printable(fmt.Sprintf(format, args...)))
-}
-
-func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
-
-// table is rows of text. On a terminal they stand in columns below the head;
+// Table is rows of text. On a terminal they stand in columns below the head;
 // elsewhere they are separated by tabs, without the head.
-type table struct {
-	head []string // none: the rows are names and what they mean
+type Table struct {
+	Head []string // none: the rows are names and what they mean
 	rows [][]string
 }
 
-// add appends a row. Times are shortened, nothing stays empty.
-func (t *table) add(cells ...any) {
+// Add appends a row. Times are shortened, nothing stays empty.
+func (t *Table) Add(cells ...any) {
 	row := make([]string, len(cells))
 	for i, c := range cells {
-		row[i] = cell(c)
+		row[i] = Cell(c)
 	}
 	t.rows = append(t.rows, row)
 }
 
-func cell(c any) string {
+// Cell is a value as tables show it.
+func Cell(c any) string {
 	switch c := c.(type) {
 	case *time.Time:
 		if c == nil {
@@ -85,16 +50,16 @@ func cell(c any) string {
 	return fmt.Sprint(c)
 }
 
-func (t *table) text(columns, colour bool) []byte {
+func (t *Table) text(columns, colour bool) []byte {
 	var out bytes.Buffer
 	rows := make([][]string, 0, len(t.rows)+1)
-	if columns && t.head != nil {
-		rows = append(rows, t.head)
+	if columns && t.Head != nil {
+		rows = append(rows, t.Head)
 	}
 	for _, row := range t.rows {
 		clean := make([]string, len(row))
 		for i, c := range row {
-			if clean[i] = cli.Printable(c); columns && c == "" {
+			if clean[i] = Printable(c); columns && c == "" {
 				clean[i] = "-"
 			}
 		}
@@ -109,7 +74,7 @@ func (t *table) text(columns, colour bool) []byte {
 	widths := widthsOf(rows)
 	for i, row := range rows {
 		line := pad(row, widths)
-		if i == 0 && t.head != nil && colour {
+		if i == 0 && t.Head != nil && colour {
 			line = "\x1b[1m" + line + "\x1b[0m"
 		}
 		fmt.Fprintln(&out, line)
@@ -140,5 +105,3 @@ func pad(row []string, widths []int) string {
 	}
 	return line.String()
 }
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
