@@ -40,6 +40,9 @@ type Config struct {
 
 // Run serves jobs until ctx ends, then wipes what it holds and returns nil.
 func Run(ctx context.Context, c Config) error {
+	if err := secret.Conceal(); err != nil {
+		return err
+	}
 	id, err := uplink.LoadIdentity(c.State)
 	if err != nil {
 		return err

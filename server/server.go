@@ -72,6 +72,9 @@ type Server struct {
 
 // Run serves until ctx ends and then returns nil within 5 s.
 func Run(ctx context.Context, c Config) error {
+	if err := secret.Conceal(); err != nil {
+		return err
+	}
 	s, err := open(c)
 	if err != nil {
 		return err

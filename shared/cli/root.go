@@ -71,6 +71,7 @@ func helpCommand(example string) *cobra.Command {
 			if err != nil || len(rest) > 0 {
 				return noSuchCommand(cmd)
 			}
+			found.InitDefaultHelpFlag() // else only --help would show itself
 			return found.Help()
 		},
 	}

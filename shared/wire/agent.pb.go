@@ -169,6 +169,190 @@ func (x *JoinResponse) GetTrustDomain() string {
 	return ""
 }
 
+type RecoverRequest struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Certificate        []byte                 `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`                                         // DER: the host's last
+	CertificateRequest []byte                 `protobuf:"bytes,2,opt,name=certificate_request,json=certificateRequest,proto3" json:"certificate_request,omitempty"` // PKCS #10, DER, with a new key; its names are ignored
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *RecoverRequest) Reset() {
+	*x = RecoverRequest{}
+	mi := &file_agent_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecoverRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecoverRequest) ProtoMessage() {}
+
+func (x *RecoverRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecoverRequest.ProtoReflect.Descriptor instead.
+func (*RecoverRequest) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *RecoverRequest) GetCertificate() []byte {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+func (x *RecoverRequest) GetCertificateRequest() []byte {
+	if x != nil {
+		return x.CertificateRequest
+	}
+	return nil
+}
+
+type RecoverResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Certificates  [][]byte               `protobuf:"bytes,1,rep,name=certificates,proto3" json:"certificates,omitempty"` // DER: the host's, its issuer's
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecoverResponse) Reset() {
+	*x = RecoverResponse{}
+	mi := &file_agent_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecoverResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecoverResponse) ProtoMessage() {}
+
+func (x *RecoverResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecoverResponse.ProtoReflect.Descriptor instead.
+func (*RecoverResponse) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RecoverResponse) GetCertificates() [][]byte {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
+type RenewRequest struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	CertificateRequest []byte                 `protobuf:"bytes,1,opt,name=certificate_request,json=certificateRequest,proto3" json:"certificate_request,omitempty"` // PKCS #10, DER, with a new key; its names are ignored
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *RenewRequest) Reset() {
+	*x = RenewRequest{}
+	mi := &file_agent_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewRequest) ProtoMessage() {}
+
+func (x *RenewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewRequest.ProtoReflect.Descriptor instead.
+func (*RenewRequest) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *RenewRequest) GetCertificateRequest() []byte {
+	if x != nil {
+		return x.CertificateRequest
+	}
+	return nil
+}
+
+type RenewResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Certificates  [][]byte               `protobuf:"bytes,1,rep,name=certificates,proto3" json:"certificates,omitempty"` // DER: the host's, its issuer's
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewResponse) Reset() {
+	*x = RenewResponse{}
+	mi := &file_agent_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewResponse) ProtoMessage() {}
+
+func (x *RenewResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewResponse.ProtoReflect.Descriptor instead.
+func (*RenewResponse) Descriptor() ([]byte, []int) {
+	return file_agent_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RenewResponse) GetCertificates() [][]byte {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
 type Job struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
@@ -181,7 +365,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_agent_proto_msgTypes[2]
+	mi := &file_agent_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -193,7 +377,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[2]
+	mi := &file_agent_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -206,7 +390,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{2}
+	return file_agent_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Job) GetUser() string {
@@ -250,7 +434,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_agent_proto_msgTypes[3]
+	mi := &file_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -262,7 +446,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[3]
+	mi := &file_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -275,7 +459,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{3}
+	return file_agent_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *WatchRequest) GetMessage() isWatchRequest_Message {
@@ -331,7 +515,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_agent_proto_msgTypes[4]
+	mi := &file_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -343,7 +527,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[4]
+	mi := &file_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -356,7 +540,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{4}
+	return file_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Hello) GetEnvelopeKey() []byte {
@@ -399,7 +583,7 @@ type Held struct {
 
 func (x *Held) Reset() {
 	*x = Held{}
-	mi := &file_agent_proto_msgTypes[5]
+	mi := &file_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -411,7 +595,7 @@ func (x *Held) String() string {
 func (*Held) ProtoMessage() {}
 
 func (x *Held) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[5]
+	mi := &file_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -424,7 +608,7 @@ func (x *Held) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Held.ProtoReflect.Descriptor instead.
 func (*Held) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{5}
+	return file_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Held) GetCredential() string {
@@ -457,7 +641,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_agent_proto_msgTypes[6]
+	mi := &file_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -469,7 +653,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[6]
+	mi := &file_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -482,7 +666,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{6}
+	return file_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Ack) GetSequence() uint64 {
@@ -507,7 +691,7 @@ type WatchEvent struct {
 
 func (x *WatchEvent) Reset() {
 	*x = WatchEvent{}
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -519,7 +703,7 @@ func (x *WatchEvent) String() string {
 func (*WatchEvent) ProtoMessage() {}
 
 func (x *WatchEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[7]
+	mi := &file_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -532,7 +716,7 @@ func (x *WatchEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEvent.ProtoReflect.Descriptor instead.
 func (*WatchEvent) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{7}
+	return file_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *WatchEvent) GetSequence() uint64 {
@@ -608,7 +792,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -620,7 +804,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[8]
+	mi := &file_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -633,7 +817,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{8}
+	return file_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Welcome) GetEncapsulation() []byte {
@@ -662,7 +846,7 @@ type Drop struct {
 
 func (x *Drop) Reset() {
 	*x = Drop{}
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -674,7 +858,7 @@ func (x *Drop) String() string {
 func (*Drop) ProtoMessage() {}
 
 func (x *Drop) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[9]
+	mi := &file_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -687,7 +871,7 @@ func (x *Drop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drop.ProtoReflect.Descriptor instead.
 func (*Drop) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{9}
+	return file_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Drop) GetCredential() string {
@@ -704,7 +888,7 @@ func (x *Drop) GetReason() string {
 	return ""
 }
 
-// Wipe ends every lease: the host is revoked.
+// Wipe ends every lease: the host is revoked or frozen.
 type Wipe struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -714,7 +898,7 @@ type Wipe struct {
 
 func (x *Wipe) Reset() {
 	*x = Wipe{}
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -726,7 +910,7 @@ func (x *Wipe) String() string {
 func (*Wipe) ProtoMessage() {}
 
 func (x *Wipe) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[10]
+	mi := &file_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -739,7 +923,7 @@ func (x *Wipe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wipe.ProtoReflect.Descriptor instead.
 func (*Wipe) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{10}
+	return file_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Wipe) GetReason() string {
@@ -760,7 +944,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -772,7 +956,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[11]
+	mi := &file_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -785,7 +969,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{11}
+	return file_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LeaseRequest) GetRequest() string {
@@ -826,7 +1010,7 @@ type LeaseResponse struct {
 
 func (x *LeaseResponse) Reset() {
 	*x = LeaseResponse{}
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -838,7 +1022,7 @@ func (x *LeaseResponse) String() string {
 func (*LeaseResponse) ProtoMessage() {}
 
 func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[12]
+	mi := &file_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -851,7 +1035,7 @@ func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseResponse.ProtoReflect.Descriptor instead.
 func (*LeaseResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{12}
+	return file_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LeaseResponse) GetCredential() string {
@@ -931,7 +1115,7 @@ type Terms struct {
 
 func (x *Terms) Reset() {
 	*x = Terms{}
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -943,7 +1127,7 @@ func (x *Terms) String() string {
 func (*Terms) ProtoMessage() {}
 
 func (x *Terms) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[13]
+	mi := &file_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -956,7 +1140,7 @@ func (x *Terms) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Terms.ProtoReflect.Descriptor instead.
 func (*Terms) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{13}
+	return file_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Terms) GetGrant() string {
@@ -1005,7 +1189,7 @@ type Field struct {
 
 func (x *Field) Reset() {
 	*x = Field{}
-	mi := &file_agent_proto_msgTypes[14]
+	mi := &file_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1201,7 @@ func (x *Field) String() string {
 func (*Field) ProtoMessage() {}
 
 func (x *Field) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[14]
+	mi := &file_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1214,7 @@ func (x *Field) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Field.ProtoReflect.Descriptor instead.
 func (*Field) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{14}
+	return file_agent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Field) GetName() string {
@@ -1062,7 +1246,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_agent_proto_msgTypes[15]
+	mi := &file_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1074,7 +1258,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[15]
+	mi := &file_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1087,7 +1271,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{15}
+	return file_agent_proto_rawDescGZIP(), []int{19}
 }
 
 type ListResponse struct {
@@ -1099,7 +1283,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_agent_proto_msgTypes[16]
+	mi := &file_agent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1111,7 +1295,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[16]
+	mi := &file_agent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1124,7 +1308,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{16}
+	return file_agent_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListResponse) GetItems() []*Listed {
@@ -1150,7 +1334,7 @@ type Listed struct {
 
 func (x *Listed) Reset() {
 	*x = Listed{}
-	mi := &file_agent_proto_msgTypes[17]
+	mi := &file_agent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1162,7 +1346,7 @@ func (x *Listed) String() string {
 func (*Listed) ProtoMessage() {}
 
 func (x *Listed) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[17]
+	mi := &file_agent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1175,7 +1359,7 @@ func (x *Listed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listed.ProtoReflect.Descriptor instead.
 func (*Listed) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{17}
+	return file_agent_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Listed) GetCredential() string {
@@ -1243,7 +1427,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_agent_proto_msgTypes[18]
+	mi := &file_agent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1255,7 +1439,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[18]
+	mi := &file_agent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1268,7 +1452,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{18}
+	return file_agent_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReportRequest) GetUsage() []*Usage {
@@ -1294,7 +1478,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_agent_proto_msgTypes[19]
+	mi := &file_agent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1306,7 +1490,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[19]
+	mi := &file_agent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1319,7 +1503,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{19}
+	return file_agent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Usage) GetCredential() string {
@@ -1379,7 +1563,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_agent_proto_msgTypes[20]
+	mi := &file_agent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1391,7 +1575,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_proto_msgTypes[20]
+	mi := &file_agent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1404,7 +1588,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_agent_proto_rawDescGZIP(), []int{20}
+	return file_agent_proto_rawDescGZIP(), []int{24}
 }
 
 var File_agent_proto protoreflect.FileDescriptor
@@ -1422,7 +1606,16 @@ const file_agent_proto_rawDesc = "" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\"\n" +
 	"\fcertificates\x18\x02 \x03(\fR\fcertificates\x12\x12\n" +
 	"\x04root\x18\x03 \x01(\fR\x04root\x12!\n" +
-	"\ftrust_domain\x18\x04 \x01(\tR\vtrustDomain\"O\n" +
+	"\ftrust_domain\x18\x04 \x01(\tR\vtrustDomain\"c\n" +
+	"\x0eRecoverRequest\x12 \n" +
+	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12/\n" +
+	"\x13certificate_request\x18\x02 \x01(\fR\x12certificateRequest\"5\n" +
+	"\x0fRecoverResponse\x12\"\n" +
+	"\fcertificates\x18\x01 \x03(\fR\fcertificates\"?\n" +
+	"\fRenewRequest\x12/\n" +
+	"\x13certificate_request\x18\x01 \x01(\fR\x12certificateRequest\"3\n" +
+	"\rRenewResponse\x12\"\n" +
+	"\fcertificates\x18\x01 \x03(\fR\fcertificates\"O\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12\x10\n" +
@@ -1515,14 +1708,16 @@ const file_agent_proto_rawDesc = "" +
 	"\aallowed\x18\x05 \x01(\bR\aallowed\x12\x16\n" +
 	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x15\n" +
 	"\x06ago_ms\x18\a \x01(\x03R\x05agoMs\"\x10\n" +
-	"\x0eReportResponse2X\n" +
+	"\x0eReportResponse2\xae\x01\n" +
 	"\tEnrolment\x12K\n" +
-	"\x04Join\x12 .strongroom.agent.v1.JoinRequest\x1a!.strongroom.agent.v1.JoinResponse2\xc9\x02\n" +
+	"\x04Join\x12 .strongroom.agent.v1.JoinRequest\x1a!.strongroom.agent.v1.JoinResponse\x12T\n" +
+	"\aRecover\x12#.strongroom.agent.v1.RecoverRequest\x1a$.strongroom.agent.v1.RecoverResponse2\x99\x03\n" +
 	"\x06Agents\x12O\n" +
 	"\x05Watch\x12!.strongroom.agent.v1.WatchRequest\x1a\x1f.strongroom.agent.v1.WatchEvent(\x010\x01\x12N\n" +
 	"\x05Lease\x12!.strongroom.agent.v1.LeaseRequest\x1a\".strongroom.agent.v1.LeaseResponse\x12K\n" +
 	"\x04List\x12 .strongroom.agent.v1.ListRequest\x1a!.strongroom.agent.v1.ListResponse\x12Q\n" +
-	"\x06Report\x12\".strongroom.agent.v1.ReportRequest\x1a#.strongroom.agent.v1.ReportResponseB.Z,github.com/strongroom/strongroom/shared/wireb\x06proto3"
+	"\x06Report\x12\".strongroom.agent.v1.ReportRequest\x1a#.strongroom.agent.v1.ReportResponse\x12N\n" +
+	"\x05Renew\x12!.strongroom.agent.v1.RenewRequest\x1a\".strongroom.agent.v1.RenewResponseB.Z,github.com/strongroom/strongroom/shared/wireb\x06proto3"
 
 var (
 	file_agent_proto_rawDescOnce sync.Once
@@ -1536,56 +1731,64 @@ func file_agent_proto_rawDescGZIP() []byte {
 	return file_agent_proto_rawDescData
 }
 
-var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_agent_proto_goTypes = []any{
-	(*JoinRequest)(nil),    // 0: strongroom.agent.v1.JoinRequest
-	(*JoinResponse)(nil),   // 1: strongroom.agent.v1.JoinResponse
-	(*Job)(nil),            // 2: strongroom.agent.v1.Job
-	(*WatchRequest)(nil),   // 3: strongroom.agent.v1.WatchRequest
-	(*Hello)(nil),          // 4: strongroom.agent.v1.Hello
-	(*Held)(nil),           // 5: strongroom.agent.v1.Held
-	(*Ack)(nil),            // 6: strongroom.agent.v1.Ack
-	(*WatchEvent)(nil),     // 7: strongroom.agent.v1.WatchEvent
-	(*Welcome)(nil),        // 8: strongroom.agent.v1.Welcome
-	(*Drop)(nil),           // 9: strongroom.agent.v1.Drop
-	(*Wipe)(nil),           // 10: strongroom.agent.v1.Wipe
-	(*LeaseRequest)(nil),   // 11: strongroom.agent.v1.LeaseRequest
-	(*LeaseResponse)(nil),  // 12: strongroom.agent.v1.LeaseResponse
-	(*Terms)(nil),          // 13: strongroom.agent.v1.Terms
-	(*Field)(nil),          // 14: strongroom.agent.v1.Field
-	(*ListRequest)(nil),    // 15: strongroom.agent.v1.ListRequest
-	(*ListResponse)(nil),   // 16: strongroom.agent.v1.ListResponse
-	(*Listed)(nil),         // 17: strongroom.agent.v1.Listed
-	(*ReportRequest)(nil),  // 18: strongroom.agent.v1.ReportRequest
-	(*Usage)(nil),          // 19: strongroom.agent.v1.Usage
-	(*ReportResponse)(nil), // 20: strongroom.agent.v1.ReportResponse
+	(*JoinRequest)(nil),     // 0: strongroom.agent.v1.JoinRequest
+	(*JoinResponse)(nil),    // 1: strongroom.agent.v1.JoinResponse
+	(*RecoverRequest)(nil),  // 2: strongroom.agent.v1.RecoverRequest
+	(*RecoverResponse)(nil), // 3: strongroom.agent.v1.RecoverResponse
+	(*RenewRequest)(nil),    // 4: strongroom.agent.v1.RenewRequest
+	(*RenewResponse)(nil),   // 5: strongroom.agent.v1.RenewResponse
+	(*Job)(nil),             // 6: strongroom.agent.v1.Job
+	(*WatchRequest)(nil),    // 7: strongroom.agent.v1.WatchRequest
+	(*Hello)(nil),           // 8: strongroom.agent.v1.Hello
+	(*Held)(nil),            // 9: strongroom.agent.v1.Held
+	(*Ack)(nil),             // 10: strongroom.agent.v1.Ack
+	(*WatchEvent)(nil),      // 11: strongroom.agent.v1.WatchEvent
+	(*Welcome)(nil),         // 12: strongroom.agent.v1.Welcome
+	(*Drop)(nil),            // 13: strongroom.agent.v1.Drop
+	(*Wipe)(nil),            // 14: strongroom.agent.v1.Wipe
+	(*LeaseRequest)(nil),    // 15: strongroom.agent.v1.LeaseRequest
+	(*LeaseResponse)(nil),   // 16: strongroom.agent.v1.LeaseResponse
+	(*Terms)(nil),           // 17: strongroom.agent.v1.Terms
+	(*Field)(nil),           // 18: strongroom.agent.v1.Field
+	(*ListRequest)(nil),     // 19: strongroom.agent.v1.ListRequest
+	(*ListResponse)(nil),    // 20: strongroom.agent.v1.ListResponse
+	(*Listed)(nil),          // 21: strongroom.agent.v1.Listed
+	(*ReportRequest)(nil),   // 22: strongroom.agent.v1.ReportRequest
+	(*Usage)(nil),           // 23: strongroom.agent.v1.Usage
+	(*ReportResponse)(nil),  // 24: strongroom.agent.v1.ReportResponse
 }
 var file_agent_proto_depIdxs = []int32{
-	4,  // 0: strongroom.agent.v1.WatchRequest.hello:type_name -> strongroom.agent.v1.Hello
-	6,  // 1: strongroom.agent.v1.WatchRequest.ack:type_name -> strongroom.agent.v1.Ack
-	5,  // 2: strongroom.agent.v1.Hello.held:type_name -> strongroom.agent.v1.Held
-	8,  // 3: strongroom.agent.v1.WatchEvent.welcome:type_name -> strongroom.agent.v1.Welcome
-	9,  // 4: strongroom.agent.v1.WatchEvent.drop:type_name -> strongroom.agent.v1.Drop
-	10, // 5: strongroom.agent.v1.WatchEvent.wipe:type_name -> strongroom.agent.v1.Wipe
-	2,  // 6: strongroom.agent.v1.LeaseRequest.job:type_name -> strongroom.agent.v1.Job
-	13, // 7: strongroom.agent.v1.LeaseResponse.terms:type_name -> strongroom.agent.v1.Terms
-	14, // 8: strongroom.agent.v1.LeaseResponse.fields:type_name -> strongroom.agent.v1.Field
-	17, // 9: strongroom.agent.v1.ListResponse.items:type_name -> strongroom.agent.v1.Listed
-	13, // 10: strongroom.agent.v1.Listed.terms:type_name -> strongroom.agent.v1.Terms
-	19, // 11: strongroom.agent.v1.ReportRequest.usage:type_name -> strongroom.agent.v1.Usage
-	2,  // 12: strongroom.agent.v1.Usage.job:type_name -> strongroom.agent.v1.Job
+	8,  // 0: strongroom.agent.v1.WatchRequest.hello:type_name -> strongroom.agent.v1.Hello
+	10, // 1: strongroom.agent.v1.WatchRequest.ack:type_name -> strongroom.agent.v1.Ack
+	9,  // 2: strongroom.agent.v1.Hello.held:type_name -> strongroom.agent.v1.Held
+	12, // 3: strongroom.agent.v1.WatchEvent.welcome:type_name -> strongroom.agent.v1.Welcome
+	13, // 4: strongroom.agent.v1.WatchEvent.drop:type_name -> strongroom.agent.v1.Drop
+	14, // 5: strongroom.agent.v1.WatchEvent.wipe:type_name -> strongroom.agent.v1.Wipe
+	6,  // 6: strongroom.agent.v1.LeaseRequest.job:type_name -> strongroom.agent.v1.Job
+	17, // 7: strongroom.agent.v1.LeaseResponse.terms:type_name -> strongroom.agent.v1.Terms
+	18, // 8: strongroom.agent.v1.LeaseResponse.fields:type_name -> strongroom.agent.v1.Field
+	21, // 9: strongroom.agent.v1.ListResponse.items:type_name -> strongroom.agent.v1.Listed
+	17, // 10: strongroom.agent.v1.Listed.terms:type_name -> strongroom.agent.v1.Terms
+	23, // 11: strongroom.agent.v1.ReportRequest.usage:type_name -> strongroom.agent.v1.Usage
+	6,  // 12: strongroom.agent.v1.Usage.job:type_name -> strongroom.agent.v1.Job
 	0,  // 13: strongroom.agent.v1.Enrolment.Join:input_type -> strongroom.agent.v1.JoinRequest
-	3,  // 14: strongroom.agent.v1.Agents.Watch:input_type -> strongroom.agent.v1.WatchRequest
-	11, // 15: strongroom.agent.v1.Agents.Lease:input_type -> strongroom.agent.v1.LeaseRequest
-	15, // 16: strongroom.agent.v1.Agents.List:input_type -> strongroom.agent.v1.ListRequest
-	18, // 17: strongroom.agent.v1.Agents.Report:input_type -> strongroom.agent.v1.ReportRequest
-	1,  // 18: strongroom.agent.v1.Enrolment.Join:output_type -> strongroom.agent.v1.JoinResponse
-	7,  // 19: strongroom.agent.v1.Agents.Watch:output_type -> strongroom.agent.v1.WatchEvent
-	12, // 20: strongroom.agent.v1.Agents.Lease:output_type -> strongroom.agent.v1.LeaseResponse
-	16, // 21: strongroom.agent.v1.Agents.List:output_type -> strongroom.agent.v1.ListResponse
-	20, // 22: strongroom.agent.v1.Agents.Report:output_type -> strongroom.agent.v1.ReportResponse
-	18, // [18:23] is the sub-list for method output_type
-	13, // [13:18] is the sub-list for method input_type
+	2,  // 14: strongroom.agent.v1.Enrolment.Recover:input_type -> strongroom.agent.v1.RecoverRequest
+	7,  // 15: strongroom.agent.v1.Agents.Watch:input_type -> strongroom.agent.v1.WatchRequest
+	15, // 16: strongroom.agent.v1.Agents.Lease:input_type -> strongroom.agent.v1.LeaseRequest
+	19, // 17: strongroom.agent.v1.Agents.List:input_type -> strongroom.agent.v1.ListRequest
+	22, // 18: strongroom.agent.v1.Agents.Report:input_type -> strongroom.agent.v1.ReportRequest
+	4,  // 19: strongroom.agent.v1.Agents.Renew:input_type -> strongroom.agent.v1.RenewRequest
+	1,  // 20: strongroom.agent.v1.Enrolment.Join:output_type -> strongroom.agent.v1.JoinResponse
+	3,  // 21: strongroom.agent.v1.Enrolment.Recover:output_type -> strongroom.agent.v1.RecoverResponse
+	11, // 22: strongroom.agent.v1.Agents.Watch:output_type -> strongroom.agent.v1.WatchEvent
+	16, // 23: strongroom.agent.v1.Agents.Lease:output_type -> strongroom.agent.v1.LeaseResponse
+	20, // 24: strongroom.agent.v1.Agents.List:output_type -> strongroom.agent.v1.ListResponse
+	24, // 25: strongroom.agent.v1.Agents.Report:output_type -> strongroom.agent.v1.ReportResponse
+	5,  // 26: strongroom.agent.v1.Agents.Renew:output_type -> strongroom.agent.v1.RenewResponse
+	20, // [20:27] is the sub-list for method output_type
+	13, // [13:20] is the sub-list for method input_type
 	13, // [13:13] is the sub-list for extension type_name
 	13, // [13:13] is the sub-list for extension extendee
 	0,  // [0:13] is the sub-list for field type_name
@@ -1596,11 +1799,11 @@ func file_agent_proto_init() {
 	if File_agent_proto != nil {
 		return
 	}
-	file_agent_proto_msgTypes[3].OneofWrappers = []any{
+	file_agent_proto_msgTypes[7].OneofWrappers = []any{
 		(*WatchRequest_Hello)(nil),
 		(*WatchRequest_Ack)(nil),
 	}
-	file_agent_proto_msgTypes[7].OneofWrappers = []any{
+	file_agent_proto_msgTypes[11].OneofWrappers = []any{
 		(*WatchEvent_Welcome)(nil),
 		(*WatchEvent_Drop)(nil),
 		(*WatchEvent_Wipe)(nil),
@@ -1611,7 +1814,7 @@ func file_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_proto_rawDesc), len(file_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -23,7 +23,8 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Enrolment_Join_FullMethodName = "/strongroom.agent.v1.Enrolment/Join"
+	Enrolment_Join_FullMethodName    = "/strongroom.agent.v1.Enrolment/Join"
+	Enrolment_Recover_FullMethodName = "/strongroom.agent.v1.Enrolment/Recover"
 )
 
 // EnrolmentClient is the client API for Enrolment service.
@@ -35,6 +36,11 @@ type EnrolmentClient interface {
 	// Join trades a join token and a signed request for a host certificate. The
 	// same key may repeat its join until the token expires.
 	Join(ctx context.Context, in *JoinRequest, opts ...grpc.CallOption) (*JoinResponse, error)
+	// Recover gives a host a new certificate for a while after its last one ended.
+	// It is proved by a signature of that certificate's key over this connection,
+	// in the metadata recover-proof-bin: which connection a call is sent on is
+	// known only when it is sent. Every refusal is the same answer.
+	Recover(ctx context.Context, in *RecoverRequest, opts ...grpc.CallOption) (*RecoverResponse, error)
 }
 
 type enrolmentClient struct {
@@ -55,6 +61,16 @@ func (c *enrolmentClient) Join(ctx context.Context, in *JoinRequest, opts ...grp
 	return out, nil
 }
 
+func (c *enrolmentClient) Recover(ctx context.Context, in *RecoverRequest, opts ...grpc.CallOption) (*RecoverResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RecoverResponse)
+	err := c.cc.Invoke(ctx, Enrolment_Recover_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // EnrolmentServer is the server API for Enrolment service.
 // All implementations must embed UnimplementedEnrolmentServer
 // for forward compatibility.
@@ -64,6 +80,11 @@ type EnrolmentServer interface {
 	// Join trades a join token and a signed request for a host certificate. The
 	// same key may repeat its join until the token expires.
 	Join(context.Context, *JoinRequest) (*JoinResponse, error)
+	// Recover gives a host a new certificate for a while after its last one ended.
+	// It is proved by a signature of that certificate's key over this connection,
+	// in the metadata recover-proof-bin: which connection a call is sent on is
+	// known only when it is sent. Every refusal is the same answer.
+	Recover(context.Context, *RecoverRequest) (*RecoverResponse, error)
 	mustEmbedUnimplementedEnrolmentServer()
 }
 
@@ -76,6 +97,9 @@ type UnimplementedEnrolmentServer struct{}
 
 func (UnimplementedEnrolmentServer) Join(context.Context, *JoinRequest) (*JoinResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Join not implemented")
+}
+func (UnimplementedEnrolmentServer) Recover(context.Context, *RecoverRequest) (*RecoverResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Recover not implemented")
 }
 func (UnimplementedEnrolmentServer) mustEmbedUnimplementedEnrolmentServer() {}
 func (UnimplementedEnrolmentServer) testEmbeddedByValue()                   {}
@@ -116,6 +140,24 @@ func _Enrolment_Join_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Enrolment_Recover_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RecoverRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EnrolmentServer).Recover(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Enrolment_Recover_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EnrolmentServer).Recover(ctx, req.(*RecoverRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Enrolment_ServiceDesc is the grpc.ServiceDesc for Enrolment service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -127,6 +169,10 @@ var Enrolment_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Join",
 			Handler:    _Enrolment_Join_Handler,
 		},
+		{
+			MethodName: "Recover",
+			Handler:    _Enrolment_Recover_Handler,
+		},
 	},
 	Streams:  []grpc.StreamDesc{},
 	Metadata: "agent.proto",
@@ -137,6 +183,7 @@ const (
 	Agents_Lease_FullMethodName  = "/strongroom.agent.v1.Agents/Lease"
 	Agents_List_FullMethodName   = "/strongroom.agent.v1.Agents/List"
 	Agents_Report_FullMethodName = "/strongroom.agent.v1.Agents/Report"
+	Agents_Renew_FullMethodName  = "/strongroom.agent.v1.Agents/Renew"
 )
 
 // AgentsClient is the client API for Agents service.
@@ -154,6 +201,10 @@ type AgentsClient interface {
 	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error)
 	// Report tells what the agent decided on its own. It is logged as claimed.
 	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (*ReportResponse, error)
+	// Renew gives a certificate for a new key, of the next generation. The one
+	// that asks stays good until the new one is first used; the same new key may
+	// repeat its renewal until then.
+	Renew(ctx context.Context, in *RenewRequest, opts ...grpc.CallOption) (*RenewResponse, error)
 }
 
 type agentsClient struct {
@@ -207,6 +258,16 @@ func (c *agentsClient) Report(ctx context.Context, in *ReportRequest, opts ...gr
 	return out, nil
 }
 
+func (c *agentsClient) Renew(ctx context.Context, in *RenewRequest, opts ...grpc.CallOption) (*RenewResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RenewResponse)
+	err := c.cc.Invoke(ctx, Agents_Renew_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AgentsServer is the server API for Agents service.
 // All implementations must embed UnimplementedAgentsServer
 // for forward compatibility.
@@ -222,6 +283,10 @@ type AgentsServer interface {
 	List(context.Context, *ListRequest) (*ListResponse, error)
 	// Report tells what the agent decided on its own. It is logged as claimed.
 	Report(context.Context, *ReportRequest) (*ReportResponse, error)
+	// Renew gives a certificate for a new key, of the next generation. The one
+	// that asks stays good until the new one is first used; the same new key may
+	// repeat its renewal until then.
+	Renew(context.Context, *RenewRequest) (*RenewResponse, error)
 	mustEmbedUnimplementedAgentsServer()
 }
 
@@ -243,6 +308,9 @@ func (UnimplementedAgentsServer) List(context.Context, *ListRequest) (*ListRespo
 }
 func (UnimplementedAgentsServer) Report(context.Context, *ReportRequest) (*ReportResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Report not implemented")
+}
+func (UnimplementedAgentsServer) Renew(context.Context, *RenewRequest) (*RenewResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Renew not implemented")
 }
 func (UnimplementedAgentsServer) mustEmbedUnimplementedAgentsServer() {}
 func (UnimplementedAgentsServer) testEmbeddedByValue()                {}
@@ -326,6 +394,24 @@ func _Agents_Report_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Agents_Renew_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RenewRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AgentsServer).Renew(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Agents_Renew_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AgentsServer).Renew(ctx, req.(*RenewRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Agents_ServiceDesc is the grpc.ServiceDesc for Agents service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -344,6 +430,10 @@ var Agents_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Report",
 			Handler:    _Agents_Report_Handler,
+		},
+		{
+			MethodName: "Renew",
+			Handler:    _Agents_Renew_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

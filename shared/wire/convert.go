@@ -16,6 +16,9 @@ const MaxMessage = 4 << 20
 // where the host itself is revoked, so that the agent can tell it from a refusal.
 const MessageRevoked = "this host is revoked"
 
+// MessageFrozen is the same where the host is frozen.
+const MessageFrozen = "this host is frozen, since two machines have its identity: revoke it and enrol each anew"
+
 // FromJob converts a job for sending.
 func FromJob(j grant.Job) *Job {
 	return &Job{User: j.User, Uid: j.UID, Pid: j.PID, Exe: j.Exe}
