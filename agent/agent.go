@@ -51,7 +51,8 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	defer arena.Close()
+	// The arena is not closed: leases are wiped when ctx ends, and a request that
+	// outlives its time must not find the memory gone under it.
 	if err := os.MkdirAll(filepath.Dir(c.Socket), 0o755); err != nil {
 		return err
 	}
@@ -66,7 +67,10 @@ func Run(ctx context.Context, c Config) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	parts := make(chan error, 3)
-	go func() { up.Run(ctx); parts <- nil }()
+	// The connection outlives the last answer to a job, so that it is reported.
+	online, disconnect := context.WithCancel(context.WithoutCancel(ctx))
+	defer disconnect()
+	go func() { up.Run(online); parts <- nil }()
 	go func() { leases.Run(ctx); parts <- nil }()
 	go func() {
 		err := jobs.Serve(listener)
@@ -75,11 +79,13 @@ func Run(ctx context.Context, c Config) error {
 	}()
 	c.Ready(c.Socket, id.Host)
 	<-ctx.Done()
-	stop, done := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	stop, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer done()
 	if err := jobs.Shutdown(stop); err != nil {
 		c.Log.Warn("jobs were cut off", "error", err)
 	}
+	up.Flush(stop)
+	disconnect()
 	for range cap(parts) {
 		if failed := <-parts; failed != nil {
 			err = fmt.Errorf("serving jobs: %w", failed)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -57,8 +58,8 @@ func readConsole(path string) (*tls.Certificate, error) {
 
 // renewConsole replaces the certificate once it is half used, or where this
 // machine got another name, and keeps what the admin had named.
-func renewConsole(path string, f *fleet.Fleet, old *tls.Certificate) (*tls.Certificate, error) {
-	leaf := old.Leaf
+func (s *Server) renewConsole(f *fleet.Fleet) error {
+	leaf := s.console.Load().Leaf
 	have := slices.Clone(leaf.DNSNames)
 	for _, ip := range leaf.IPAddresses {
 		have = append(have, ip.String())
@@ -67,12 +68,38 @@ func renewConsole(path string, f *fleet.Fleet, old *tls.Certificate) (*tls.Certi
 	slices.Sort(have)
 	half := leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 2)
 	if time.Now().Before(half) && slices.Equal(want, have) {
-		return old, nil
+		return nil
 	}
-	if err := writeConsole(path, f, want); err != nil {
-		return nil, err
+	if err := writeConsole(s.path(consoleFile), f, want); err != nil {
+		return err
 	}
-	return readConsole(path)
+	cert, err := readConsole(s.path(consoleFile))
+	if err != nil {
+		return err
+	}
+	s.console.Store(cert)
+	return nil
+}
+
+// keepConsole renews the certificate while the vault is open, so that a server
+// which is never restarted stays reachable.
+func (s *Server) keepConsole(ctx context.Context) {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		s.mu.Lock()
+		if s.rooms != nil {
+			if err := s.renewConsole(s.rooms.fleet); err != nil {
+				s.config.Log.Error("the console's certificate was not renewed", "error", err)
+			}
+		}
+		s.mu.Unlock()
+	}
 }
 
 // agentsAddress is what hosts are told to dial: the listener's own address, or

@@ -80,8 +80,13 @@ func Create(ctx context.Context, c Init) (Initialised, error) {
 		return Initialised{}, errors.Join(err, os.RemoveAll(partial))
 	}
 	// Public, and handy for whoever signs in from this machine.
-	note := os.WriteFile(filepath.Join(c.Data, fingerprintFile), []byte(out.CAFingerprint+"\n"), 0o644)
-	return out, errors.Join(note, os.Rename(partial, final), durable.SyncDir(c.Data))
+	if err := os.WriteFile(filepath.Join(c.Data, fingerprintFile), []byte(out.CAFingerprint+"\n"), 0o644); err != nil {
+		return Initialised{}, err
+	}
+	if err := os.Rename(partial, final); err != nil {
+		return Initialised{}, err
+	}
+	return out, durable.SyncDir(c.Data)
 }
 
 func build(ctx context.Context, arena *secret.Arena, dir string, c Init) (out Initialised, err error) {
@@ -91,7 +96,7 @@ func build(ctx context.Context, arena *secret.Arena, dir string, c Init) (out In
 		return out, err
 	}
 	defer root.Wipe()
-	db, err := store.Open(filepath.Join(dir, storeFile))
+	db, err := store.Create(filepath.Join(dir, storeFile))
 	if err != nil {
 		return out, err
 	}

@@ -17,15 +17,14 @@ import (
 	"github.com/strongroom/strongroom/server/internal/people"
 	"github.com/strongroom/strongroom/server/internal/rest"
 	"github.com/strongroom/strongroom/server/internal/seal"
-	"github.com/strongroom/strongroom/server/internal/store"
 	"github.com/strongroom/strongroom/server/internal/vault"
 	"github.com/strongroom/strongroom/shared/secret"
 )
 
 // rooms is what exists between unseal and seal.
 type rooms struct {
-	db       *store.DB
 	barrier  *barrier.Barrier
+	fleet    *fleet.Fleet
 	keys     audit.Keys
 	delivery *delivery.Delivery
 	agents   net.Listener
@@ -43,10 +42,11 @@ func (s *Server) unsealAtStart(ctx context.Context) (agents string, err error) {
 		return "", err
 	}
 	defer key.Wipe()
-	if err := s.unseal(ctx, key, "system"); err != nil {
-		return "", err
+	agents, err = s.unseal(ctx, key, "system")
+	if errors.Is(err, seal.ErrWrongKey) {
+		return "", fmt.Errorf("%w: %s is the key file of another vault; name the right one with --key-file", err, s.keyFile())
 	}
-	return s.rooms.agents.Addr().String(), nil
+	return agents, err
 }
 
 // unsealByRequest is what people's unseal does, with the text of a key file.
@@ -56,38 +56,40 @@ func (s *Server) unsealByRequest(ctx context.Context, keyFile *secret.Buffer) er
 		return err
 	}
 	defer key.Wipe()
-	return s.unseal(ctx, key, "unseal request")
+	_, err = s.unseal(ctx, key, "unseal request")
+	return err
 }
 
-func (s *Server) unseal(ctx context.Context, key *secret.Buffer, actor string) error {
+// unseal opens the vault and returns the agents' address.
+func (s *Server) unseal(ctx context.Context, key *secret.Buffer, actor string) (agents string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.rooms != nil {
-		return nil
-	}
+	// The key is tried also where the vault is open: who asks wants to know
+	// whether it is the right one.
 	root, err := s.header.UnsealKeyFile(s.arena, key)
 	if err != nil {
 		entry := audit.Entry{Actor: actor, Action: "vault.unseal", Outcome: audit.Refused, Reason: "wrong key file"}
 		_, logged := s.log.Append(ctx, entry)
-		return errors.Join(err, logged)
+		return "", errors.Join(err, logged)
 	}
 	defer root.Wipe()
+	if s.rooms != nil {
+		return s.rooms.agents.Addr().String(), nil
+	}
 	r := &rooms{}
 	if err := s.build(ctx, r, root, actor); err != nil {
-		return errors.Join(err, r.drop())
+		r.drop()
+		return "", err
 	}
 	s.rooms = r
 	s.sealed.Store(false)
-	return nil
+	return r.agents.Addr().String(), nil
 }
 
 // build opens the rooms from the ground up. What it has opened is in r, also
 // where it fails.
 func (s *Server) build(ctx context.Context, r *rooms, root *secret.Buffer, actor string) (err error) {
-	if r.db, err = store.Open(s.path(storeFile)); err != nil {
-		return err
-	}
-	if r.barrier, err = barrier.Open(r.db, s.arena, root, s.header.Vault()); err != nil {
+	if r.barrier, err = barrier.Open(s.db, s.arena, root, s.header.Vault()); err != nil {
 		return err
 	}
 	if err = s.log.Reconcile(ctx, r.barrier); err != nil {
@@ -100,8 +102,7 @@ func (s *Server) build(ctx context.Context, r *rooms, root *secret.Buffer, actor
 	if _, err = s.log.Append(ctx, entry); err != nil {
 		return err
 	}
-	hosts, err := fleet.Open(r.barrier, s.log, s.header.Vault(), time.Now)
-	if err != nil {
+	if r.fleet, err = fleet.Open(r.barrier, s.log, s.header.Vault(), time.Now); err != nil {
 		return err
 	}
 	credentials, err := vault.Open(r.barrier, s.log, s.arena, s.catalogue, time.Now)
@@ -111,23 +112,21 @@ func (s *Server) build(ctx context.Context, r *rooms, root *secret.Buffer, actor
 	if err := credentials.Tidy(ctx); err != nil {
 		return err
 	}
-	console, err := renewConsole(s.path(consoleFile), hosts, s.console.Load())
-	if err != nil {
+	if err := s.renewConsole(r.fleet); err != nil {
 		return err
 	}
-	s.console.Store(console)
 	if r.agents, err = net.Listen("tcp", s.config.Agents); err != nil {
 		return fmt.Errorf("--agents: %w", err)
 	}
-	r.delivery = delivery.New(hosts, credentials, s.log, s.arena, s.config.Log, time.Now)
+	r.delivery = delivery.New(r.fleet, credentials, s.log, s.arena, s.config.Log, time.Now)
 	go func() {
 		if err := r.delivery.Serve(r.agents); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			s.fail <- err
 		}
 	}()
-	address := agentsAddress(r.agents.Addr(), console)
+	address := agentsAddress(r.agents.Addr(), s.console.Load())
 	s.rest.Open(&rest.Rooms{
-		People: people.New(r.barrier, s.log, time.Now), Fleet: hosts, Vault: credentials, Catalogue: s.catalogue,
+		People: people.New(r.barrier, s.log, time.Now), Fleet: r.fleet, Vault: credentials, Catalogue: s.catalogue,
 		Audit: s.log, AuditKeys: r.keys, Delivery: r.delivery,
 		AgentsAddress: func() string { return address },
 	})
@@ -143,13 +142,11 @@ func (s *Server) drop() {
 	}
 	s.sealed.Store(true)
 	s.rest.Close()
-	if err := s.rooms.drop(); err != nil {
-		s.config.Log.Error("sealing", "error", err)
-	}
+	s.rooms.drop()
 	s.rooms = nil
 }
 
-func (r *rooms) drop() error {
+func (r *rooms) drop() {
 	if r.delivery != nil {
 		r.delivery.Stop()
 	}
@@ -160,8 +157,4 @@ func (r *rooms) drop() error {
 	if r.barrier != nil {
 		r.barrier.Close()
 	}
-	if r.db != nil {
-		return r.db.Close()
-	}
-	return nil
 }

@@ -19,19 +19,18 @@ import (
 
 	"github.com/strongroom/strongroom/configs"
 	"github.com/strongroom/strongroom/server/internal/audit"
+	"github.com/strongroom/strongroom/server/internal/barrier"
 	"github.com/strongroom/strongroom/server/internal/catalogue"
 	"github.com/strongroom/strongroom/server/internal/rest"
 	"github.com/strongroom/strongroom/server/internal/seal"
+	"github.com/strongroom/strongroom/server/internal/store"
 	"github.com/strongroom/strongroom/shared/api"
 	"github.com/strongroom/strongroom/shared/grant"
 	"github.com/strongroom/strongroom/shared/secret"
 )
 
-// Errors that a command tells apart.
-var (
-	ErrNoVault = errors.New("there is no vault")
-	ErrSealed  = errors.New("the vault is sealed")
-)
+// ErrNoVault means that the folder holds no vault.
+var ErrNoVault = errors.New("there is no vault")
 
 // arenaSize bounds what the server holds in the clear at a time.
 const arenaSize = 4 << 20
@@ -49,9 +48,8 @@ type Config struct {
 
 // Ready says where the server listens.
 type Ready struct {
-	Agents  string // empty while sealed
+	Agents  string // empty: sealed
 	Console string
-	Sealed  bool
 }
 
 // Server is one running server. Between unseal and seal it has rooms.
@@ -59,6 +57,7 @@ type Server struct {
 	config    Config
 	arena     *secret.Arena
 	header    *seal.Header
+	db        *store.DB
 	log       *audit.Log
 	catalogue *catalogue.Catalogue
 	rest      *rest.REST
@@ -89,10 +88,10 @@ func Run(ctx context.Context, c Config) error {
 	defer people.Close()
 	ready := Ready{Console: listener.Addr().String()}
 	if ready.Agents, err = s.unsealAtStart(ctx); err != nil {
-		return err
+		return explain(err)
 	}
-	ready.Sealed = ready.Agents == ""
 	c.Ready(ready)
+	go s.keepConsole(ctx)
 	select {
 	case <-ctx.Done():
 	case err := <-s.fail:
@@ -130,19 +129,37 @@ func open(c Config) (*Server, error) {
 	if s.arena, err = secret.NewArena(arenaSize); err != nil {
 		return nil, err
 	}
+	// The store's lock keeps a second server from both, so it comes first.
+	if s.db, err = store.Open(s.path(storeFile)); err != nil {
+		return nil, explain(err)
+	}
 	if s.log, err = audit.Open(s.path(auditFolder), s.arena); err != nil {
-		return nil, errors.Join(err, s.arena.Close())
+		return nil, errors.Join(err, s.db.Close())
 	}
 	control := rest.Control{Status: s.status, Seal: s.Seal, Unseal: s.unsealByRequest}
 	s.rest = rest.New(control, s.arena, c.Log)
 	return s, nil
 }
 
+// close seals. The arena stays: its buffers are wiped by whoever has them, and a
+// request that outlives its time must not find the memory gone under it.
 func (s *Server) close() {
 	s.drop()
-	if err := errors.Join(s.log.Close(), s.arena.Close()); err != nil {
+	if err := errors.Join(s.log.Close(), s.db.Close()); err != nil {
 		s.config.Log.Error("closing", "error", err)
 	}
+}
+
+// explain adds what to do next to what the lower rooms found.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, store.ErrLocked):
+		return fmt.Errorf("%w: is a server running on this folder already?", err)
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, store.ErrCorrupt), errors.Is(err, barrier.ErrRollback),
+		errors.Is(err, audit.ErrCorrupt), errors.Is(err, audit.ErrLogRolledBack), errors.Is(err, audit.ErrVaultRolledBack):
+		return fmt.Errorf("%w: put back vault.db and audit/ of the same backup, both", err)
+	}
+	return err
 }
 
 func (s *Server) path(name string) string { return filepath.Join(s.config.Data, vaultFolder, name) }

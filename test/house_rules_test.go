@@ -18,6 +18,7 @@ var floors = map[string]int{
 	"shared/envelope":   2,
 	"shared/identity":   2,
 	"shared/grant":      3,
+	"shared/bearer":     3,
 	"shared/wire":       4,
 	"shared/api":        4,
 	"shared/httpauth":   4,

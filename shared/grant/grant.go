@@ -85,14 +85,19 @@ type Job struct {
 	Exe  string
 }
 
-// String is how a job stands in the log and in messages.
+// String is how a job stands in the log and in messages. What a host or a file's
+// name could forge another field with is escaped.
 func (j Job) String() string {
-	s := "user=" + j.User
+	plain := func(s string) string {
+		quoted := strconv.QuoteToASCII(s)
+		return strings.NewReplacer(",", `\x2c`, "=", `\x3d`).Replace(quoted[1 : len(quoted)-1])
+	}
+	s := "user=" + plain(j.User)
 	if j.User == "" {
-		s = "uid=" + j.UID
+		s = "uid=" + plain(j.UID)
 	}
 	if j.Exe != "" {
-		s += ",exe=" + j.Exe
+		s += ",exe=" + plain(j.Exe)
 	}
 	if j.PID != 0 {
 		s += ",pid=" + strconv.Itoa(int(j.PID))
@@ -167,10 +172,21 @@ func (g Grant) hostMatches(h Host) bool {
 	return g.AnyHost || slices.Contains(g.Hosts, h.ID) || overlaps(g.HostLabels, h.Labels)
 }
 
+// jobMatches compares numbers with the uid alone: an account may be called 1001.
 func (c Conditions) jobMatches(j Job) bool {
-	return len(c.JobUsers) == 0 ||
-		j.User != "" && slices.Contains(c.JobUsers, j.User) ||
-		j.UID != "" && slices.Contains(c.JobUsers, j.UID)
+	return len(c.JobUsers) == 0 || slices.ContainsFunc(c.JobUsers, func(user string) bool {
+		if IsUID(user) {
+			return user == j.UID
+		}
+		return user != "" && user == j.User
+	})
+}
+
+// IsUID says whether a job's user is given as a number or as a Windows SID, not
+// by name.
+func IsUID(user string) bool {
+	digits := strings.TrimPrefix(user, "S-1-")
+	return digits != "" && strings.Trim(digits, "0123456789-") == ""
 }
 
 func overlaps(want []string, have map[string]string) bool {

@@ -60,6 +60,7 @@ func TestDecisions(t *testing.T) {
 		{"ended", Grant{Credentials: []string{"c1"}, AnyHost: true, Conditions: Conditions{Until: noon}}, crm, runner, bob, false, "every grant of this credential for this host has ended"},
 		{"another user", Grant{Credentials: []string{"c1"}, AnyHost: true, Conditions: Conditions{JobUsers: []string{"alice"}}}, crm, runner, bob, false, "no grant of this credential for this host names this job's user"},
 		{"a nameless user is not the empty user", Grant{Credentials: []string{"c1"}, AnyHost: true, Conditions: Conditions{JobUsers: []string{""}}}, crm, runner, Job{UID: "1001"}, false, "no grant of this credential for this host names this job's user"},
+		{"a user who is called like a uid", Grant{Credentials: []string{"c1"}, AnyHost: true, Conditions: Conditions{JobUsers: []string{"1001"}}}, crm, runner, Job{User: "1001", UID: "2000"}, false, "no grant of this credential for this host names this job's user"},
 		{"use is not read", Grant{Credentials: []string{"c1"}, AnyHost: true, Conditions: Conditions{Access: Use}}, crm, runner, bob, false, "the grants of this credential for this job allow use, not read"},
 	}
 	for _, tt := range tests {
@@ -99,5 +100,21 @@ func TestNothingIsAllowedWithoutAGrant(t *testing.T) {
 	t.Parallel()
 	if d := ForJob(ForHost(nil, crm, runner, noon), bob); d.Allowed || d.Reason != "no grant names this credential" {
 		t.Errorf("got %+v", d)
+	}
+}
+
+func TestJobsInTheLog(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		job  Job
+		want string
+	}{
+		{Job{User: "etl", UID: "7", PID: 12, Exe: "/usr/bin/python3"}, "user=etl,exe=/usr/bin/python3,pid=12"},
+		{Job{UID: "7"}, "uid=7"},
+		{Job{User: "etl", Exe: "/tmp/a,user=root\n\xff"}, `user=etl,exe=/tmp/a\x2cuser\x3droot\n\xff`},
+	} {
+		if got := tt.job.String(); got != tt.want {
+			t.Errorf("%s, want %s", got, tt.want)
+		}
 	}
 }

@@ -6,7 +6,7 @@
 // versions:
 // - protoc-gen-go-grpc v1.6.2
 // - protoc             v3.21.12
-// source: agent.proto
+// source: shared/wire/agent.proto
 
 package wire
 
@@ -175,7 +175,7 @@ var Enrolment_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
-	Metadata: "agent.proto",
+	Metadata: "shared/wire/agent.proto",
 }
 
 const (
@@ -444,5 +444,5 @@ var Agents_ServiceDesc = grpc.ServiceDesc{
 			ClientStreams: true,
 		},
 	},
-	Metadata: "agent.proto",
+	Metadata: "shared/wire/agent.proto",
 }

@@ -4,6 +4,7 @@
 package wire
 
 import (
+	"strings"
 	"time"
 
 	"github.com/strongroom/strongroom/shared/grant"
@@ -19,10 +20,13 @@ const MessageRevoked = "this host is revoked"
 // MessageFrozen is the same where the host is frozen.
 const MessageFrozen = "this host is frozen, since two machines have its identity: revoke it and enrol each anew"
 
-// FromJob converts a job for sending.
+// FromJob converts a job for sending. A file may have any bytes in its name, and
+// a message with text that is not UTF-8 would not be sent at all.
 func FromJob(j grant.Job) *Job {
-	return &Job{User: j.User, Uid: j.UID, Pid: j.PID, Exe: j.Exe}
+	return &Job{User: clip(text(j.User)), Uid: clip(text(j.UID)), Pid: j.PID, Exe: clip(text(j.Exe))}
 }
+
+func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // ToJob converts a received job; a missing one is the zero job.
 func ToJob(j *Job) grant.Job {
@@ -61,4 +65,4 @@ func ToGrants(terms []*Terms) []grant.Grant {
 }
 
 // clip bounds what a host claims about a job before it reaches the log.
-func clip(s string) string { return s[:min(len(s), 512)] }
+func clip(s string) string { return text(s[:min(len(s), 512)]) }

@@ -97,10 +97,13 @@ func (c *Cache) serve(reference string, job grant.Job, report bool, take func(Co
 		return false, nil // another grant may hold again with a new lease
 	}
 	if report {
-		c.up.Report(uplink.Usage{
+		err := c.up.Report(uplink.Usage{
 			Credential: e.Credential, Version: e.Version, Job: job,
 			Allowed: d.Allowed, Reason: d.Reason, At: time.Now(),
 		})
+		if err != nil {
+			return true, err
+		}
 	}
 	if !d.Allowed {
 		return true, uplink.ErrRefused
@@ -109,19 +112,19 @@ func (c *Cache) serve(reference string, job grant.Job, report bool, take func(Co
 }
 
 // fetch asks the server, once for all callers of one user that wait for the
-// same reference. led says that the question was asked in this caller's name.
-func (c *Cache) fetch(ctx context.Context, reference string, job grant.Job) (led bool, err error) {
-	// The others must not suffer from the first one's going away.
-	shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
+// same reference. It says whether the question was asked in this caller's name.
+func (c *Cache) fetch(ctx context.Context, reference string, job grant.Job) (bool, error) {
+	mine := false
 	answer := c.flights.DoChan(job.UID+"\x00"+reference, func() (any, error) {
+		mine = true
+		// The others must not suffer from the first one's going away.
+		shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
 		defer cancel()
-		led = true
 		return nil, c.lease(shared, reference, job)
 	})
 	select {
 	case r := <-answer:
-		cancel()
-		return led, r.Err
+		return mine, r.Err
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}

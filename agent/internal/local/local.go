@@ -200,7 +200,7 @@ func (l *Local) status(w http.ResponseWriter, _ *http.Request) {
 	answer(w, map[string]any{
 		"host": l.id.Host, "connected": link.Connected, "since": link.Since.UTC().Format(time.RFC3339),
 		"leases": leases, "locked_bytes": bytes,
-		"certificate_expires": l.id.Expires.UTC().Format(time.RFC3339), "health": health, "why": link.Why,
+		"certificate_expires": link.Expires.UTC().Format(time.RFC3339), "health": health, "why": link.Why,
 	})
 }
 

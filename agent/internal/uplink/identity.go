@@ -21,15 +21,17 @@ import (
 // ErrNotEnrolled means that the state folder holds no identity.
 var ErrNotEnrolled = errors.New("this host is not enrolled: run strongroom-agent enroll")
 
-// The files of the state folder. Each is written whole or not at all, and the
-// key is durable before the server hears of it: a crash at any point leaves
-// either a host that can join again with the same key, or one that is enrolled.
+// The files of the state folder. Each is written whole or not at all, and a key
+// is durable before the server hears of it: a crash at any point leaves a host
+// that can join or renew again with the same key, or one that has done so.
 const (
 	identityFile = "identity.json"
 	pendingFile  = "enrolling.json"
+	nextFile     = "next.json"
 )
 
-// Identity is what a host is to its server.
+// Identity is what a host is to its server. It does not change: a renewal makes
+// another one.
 type Identity struct {
 	Host        string
 	Server      string // HOST:PORT
@@ -37,6 +39,12 @@ type Identity struct {
 	Expires     time.Time
 	own         tls.Certificate
 	roots       *x509.CertPool
+
+	state  string // folder
+	stored stored
+	key    *ecdsa.PrivateKey
+	// due is when to renew, by this host's wall clock.
+	due time.Time
 }
 
 // stored is the file's form. Version 1 is all there is so far.
@@ -52,7 +60,9 @@ type stored struct {
 
 const format = 1
 
-// LoadIdentity reads what Enroll stored: ErrNotEnrolled where there is nothing.
+// LoadIdentity reads what Enroll or a renewal stored: ErrNotEnrolled where there
+// is nothing. A renewal that a crash interrupted is tidied up where it was done,
+// and is left to be repeated with the same key where it was not.
 func LoadIdentity(state string) (*Identity, error) {
 	path := filepath.Join(state, identityFile)
 	s, key, err := readStored(path)
@@ -62,28 +72,93 @@ func LoadIdentity(state string) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	damaged := fmt.Errorf("%s is damaged: enrol this host again", path)
+	id, err := newIdentity(state, s, key)
+	if err != nil {
+		return nil, fmt.Errorf("%s is damaged: enrol this host again", path)
+	}
+	id.due = id.halfUsed(id.own.Leaf.NotBefore)
+	if next, err := id.pendingNext(); err == nil && next == nil {
+		_ = os.Remove(filepath.Join(state, nextFile)) // it is overwritten at the latest
+	}
+	return id, nil
+}
+
+var errIdentity = errors.New("the certificate does not belong to this host and key")
+
+func newIdentity(state string, s stored, key *ecdsa.PrivateKey) (*Identity, error) {
 	if len(s.Certificates) == 0 {
-		return nil, damaged
+		return nil, errIdentity
 	}
 	leaf, err := x509.ParseCertificate(s.Certificates[0])
 	if err != nil {
-		return nil, damaged
+		return nil, err
 	}
 	root, err := x509.ParseCertificate(s.Root)
-	if err != nil || !key.PublicKey.Equal(leaf.PublicKey) {
-		return nil, damaged
+	if err != nil {
+		return nil, err
+	}
+	if name, err := identity.NameOf(leaf); err != nil || name.ID != s.Host || !key.PublicKey.Equal(leaf.PublicKey) {
+		return nil, errIdentity
 	}
 	id := &Identity{
 		Host: s.Host, Server: s.Server, TrustDomain: s.TrustDomain, Expires: leaf.NotAfter,
 		own:   tls.Certificate{Certificate: s.Certificates, PrivateKey: key, Leaf: leaf},
 		roots: x509.NewCertPool(),
+		state: state, stored: s, key: key,
 	}
 	id.roots.AddCert(root)
-	if name, err := identity.NameOf(leaf); err != nil || name.ID != s.Host {
-		return nil, damaged
-	}
 	return id, nil
+}
+
+// halfUsed is half a certificate's life after it began, and up to a tenth of it
+// later, so that hosts that enrolled together do not renew together.
+func (id *Identity) halfUsed(began time.Time) time.Time {
+	life := id.own.Leaf.NotAfter.Sub(id.own.Leaf.NotBefore)
+	return began.Round(0).Add(life/2 + spread(life/10))
+}
+
+// nextKey returns the key of a renewal that was begun, or makes one and stores
+// it first.
+func (id *Identity) nextKey() (*ecdsa.PrivateKey, error) {
+	// A file that cannot be read is no reason to stay with a key that ends: as
+	// long as its renewal was not used, the server takes another.
+	if key, err := id.pendingNext(); err == nil && key != nil {
+		return key, nil
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	return key, writeStored(filepath.Join(id.state, nextFile), stored{Host: id.Host}, key)
+}
+
+// pendingNext reads the key of a renewal that was begun: nil where the file is
+// left over, from a renewal that was done or from an earlier enrolment.
+func (id *Identity) pendingNext() (*ecdsa.PrivateKey, error) {
+	s, key, err := readStored(filepath.Join(id.state, nextFile))
+	if err != nil || s.Host != id.Host || key.Equal(id.key) {
+		return nil, err
+	}
+	return key, nil
+}
+
+// renewed stores the certificate of a next key, in place of the one before, and
+// returns the identity that it makes. now is when it was asked for.
+func (id *Identity) renewed(certificates [][]byte, key *ecdsa.PrivateKey, now time.Time) (*Identity, error) {
+	s := id.stored
+	s.Certificates = certificates
+	next, err := newIdentity(id.state, s, key)
+	if err != nil {
+		return nil, fmt.Errorf("the server sent a certificate that is of no use: %w", err)
+	}
+	// Counted from now, so that a clock that is off neither renews all the time
+	// nor too late.
+	next.due = next.halfUsed(now)
+	if err := writeStored(filepath.Join(id.state, identityFile), s, key); err != nil {
+		return nil, err
+	}
+	_ = os.Remove(filepath.Join(id.state, nextFile)) // LoadIdentity knows it for left over
+	return next, nil
 }
 
 // pendingKey returns the key of an enrolment that was begun, or makes one and

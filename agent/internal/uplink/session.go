@@ -69,21 +69,31 @@ func (l *Leased) Wipe() {
 
 // Lease asks the server for a credential on behalf of a job: ErrRefused,
 // ErrRevoked, ErrNotReachable.
-func (u *Uplink) Lease(ctx context.Context, reference string, job grant.Job) (*Leased, error) {
+func (u *Uplink) Lease(ctx context.Context, reference string, job grant.Job) (l *Leased, err error) {
+	err = u.ask(ctx, func(s *session) (err error) {
+		l, err = s.lease(ctx, u.arena, reference, job)
+		return err
+	})
+	return l, err
+}
+
+// ask puts one question to the server, and again where its connection was
+// replaced meanwhile.
+func (u *Uplink) ask(ctx context.Context, question func(*session) error) error {
 	for try := 0; ; try++ {
 		s, err := u.current()
 		if err != nil {
-			return nil, err
+			return err
 		}
-		l, err := s.lease(ctx, u.arena, reference, job)
+		err = question(s)
 		// Aborted: it changed on the way, so the next answer is another.
-		if status.Code(err) == codes.Aborted && try < 3 {
+		if err != nil && try < 3 && (status.Code(err) == codes.Aborted || u.successor(ctx, s)) {
 			continue
 		}
 		if err != nil && status.Code(err) != codes.Unknown {
 			err = toError(err)
 		}
-		return l, err
+		return err
 	}
 }
 
@@ -127,15 +137,15 @@ type Listed struct {
 
 // List names what the host may lease.
 func (u *Uplink) List(ctx context.Context) ([]Listed, error) {
-	s, err := u.current()
+	var r *wire.ListResponse
+	err := u.ask(ctx, func(s *session) (err error) {
+		ctx, cancel := context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+		r, err = s.agents.List(ctx, &wire.ListRequest{})
+		return err
+	})
 	if err != nil {
 		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	r, err := s.agents.List(ctx, &wire.ListRequest{})
-	if err != nil {
-		return nil, toError(err)
 	}
 	out := make([]Listed, 0, len(r.GetItems()))
 	for _, i := range r.GetItems() {

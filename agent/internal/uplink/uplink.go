@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/big"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -20,8 +19,6 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
-	"github.com/strongroom/strongroom/shared/envelope"
-	"github.com/strongroom/strongroom/shared/identity"
 	"github.com/strongroom/strongroom/shared/secret"
 	"github.com/strongroom/strongroom/shared/wire"
 )
@@ -31,6 +28,8 @@ var (
 	ErrNotReachable = errors.New("the server is not reachable")
 	ErrRefused      = errors.New("refused")
 	ErrRevoked      = errors.New(wire.MessageRevoked)
+	ErrFrozen       = errors.New(wire.MessageFrozen)
+	ErrRecover      = errors.New("the server did not renew the certificate of this host, which has ended: enrol it again")
 )
 
 // A dead connection is noticed within 15 s.
@@ -42,8 +41,9 @@ const (
 	revokedRetry = 5 * time.Minute
 )
 
-// Subscriber is who holds what the uplink pulled. Its methods are called one at
-// a time and return once the memory is wiped.
+// Subscriber is who holds what the uplink pulled. Its methods return once the
+// memory is wiped. They are called one at a time, but for Held, which may be
+// called beside Drop and Wipe.
 type Subscriber struct {
 	Drop func(credential, reason string)
 	Wipe func(reason string)
@@ -65,23 +65,27 @@ type State struct {
 	Connected   bool
 	Since       time.Time // of Connected
 	LastContact time.Time
-	Revoked     bool
-	Why         string // not connected: the reason
+	Revoked     bool      // or frozen, or not recovered: the server no longer knows this host
+	Why         string    // not connected: the reason
+	Expires     time.Time // of the host's certificate
 }
 
 // Uplink is the room. It is safe for concurrent use.
 type Uplink struct {
-	id      *Identity
 	arena   *secret.Arena
 	log     *slog.Logger
 	version string
 	to      Subscriber
 	reports reports
+	now     func() time.Time // judges the certificate
+	look    time.Duration    // how often
 
-	mu      sync.Mutex
-	state   State
-	lost    error // why there is no connection
-	session *session
+	mu        sync.Mutex
+	id        *Identity
+	state     State
+	lost      error // why there is no connection
+	session   *session
+	switching chan struct{} // closed once going over to a new certificate is over; nil: not under way
 }
 
 // New makes an uplink that is not connected yet. to must be set up before Run.
@@ -90,7 +94,8 @@ func New(id *Identity, arena *secret.Arena, log *slog.Logger, version string) *U
 	return &Uplink{
 		id: id, arena: arena, log: log, version: version,
 		reports: reports{wake: make(chan struct{}, 1)},
-		state:   State{Since: time.Now(), Why: begin.Error()}, lost: begin,
+		now:     time.Now, look: time.Minute,
+		state: State{Since: time.Now(), Why: begin.Error()}, lost: begin,
 	}
 }
 
@@ -102,6 +107,7 @@ func (u *Uplink) State() State {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	s := u.state
+	s.Expires = u.id.Expires
 	if s.Connected {
 		s.LastContact = time.Now()
 	}
@@ -113,7 +119,7 @@ func (u *Uplink) Run(ctx context.Context) {
 	failures := 0
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := u.connect(ctx)
+		err := u.connect(ctx, failures > 0)
 		if ctx.Err() != nil {
 			return
 		}
@@ -122,11 +128,11 @@ func (u *Uplink) Run(ctx context.Context) {
 			failures = 0
 		}
 		wait := backoff(failures)
-		if errors.Is(err, ErrRevoked) {
+		if turnedAway(err) {
 			wait = revokedRetry
 		}
 		failures++
-		u.log.Warn("not connected", "server", u.id.Server, "why", err, "retry_in", wait.Round(time.Millisecond))
+		u.log.Warn("not connected", "server", u.identity().Server, "why", err, "retry_in", wait.Round(time.Millisecond))
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
@@ -141,15 +147,28 @@ func backoff(failures int) time.Duration {
 	if failures < 8 {
 		upper = min(firstRetry<<failures, lastRetry)
 	}
+	return spread(upper) + 10*time.Millisecond
+}
+
+// spread draws from all of what lies below upper.
+func spread(upper time.Duration) time.Duration {
+	if upper <= 0 {
+		return 0
+	}
 	n, err := rand.Int(rand.Reader, big.NewInt(int64(upper)))
 	if err != nil {
 		return upper
 	}
-	return time.Duration(n.Int64()) + 10*time.Millisecond
+	return time.Duration(n.Int64())
+}
+
+// turnedAway: the server was asked, and no longer knows this host for its own.
+func turnedAway(err error) bool {
+	return errors.Is(err, ErrRevoked) || errors.Is(err, ErrFrozen) || errors.Is(err, ErrRecover)
 }
 
 func (u *Uplink) disconnected(why error) {
-	revoked := errors.Is(why, ErrRevoked)
+	revoked := turnedAway(why)
 	if !revoked && !errors.Is(why, ErrNotReachable) {
 		why = fmt.Errorf("%w: %w", ErrNotReachable, why)
 	}
@@ -163,7 +182,7 @@ func (u *Uplink) disconnected(why error) {
 	u.session = nil
 	u.mu.Unlock()
 	if revoked {
-		u.to.Wipe(wire.MessageRevoked)
+		u.to.Wipe(why.Error())
 	}
 }
 
@@ -172,7 +191,13 @@ func (u *Uplink) connected(s *session) {
 	u.state = State{Connected: true, Since: time.Now()}
 	u.session = s
 	u.mu.Unlock()
-	u.log.Info("connected", "server", u.id.Server)
+	u.log.Info("connected", "server", u.identity().Server)
+}
+
+func (u *Uplink) identity() *Identity {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.id
 }
 
 func (u *Uplink) current() (*session, error) {
@@ -187,92 +212,6 @@ func (u *Uplink) current() (*session, error) {
 	return nil, u.lost
 }
 
-// connect holds one connection for as long as it lasts and says why it ended.
-func (u *Uplink) connect(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	creds := newHandshaker(identity.AgentClient(u.id.roots, u.id.TrustDomain, u.id.own))
-	conn, err := dial(u.id.Server, creds)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	agents := wire.NewAgentsClient(conn)
-	watch, err := agents.Watch(ctx)
-	if err != nil {
-		return toError(err)
-	}
-	recipient, err := envelope.NewRecipient()
-	if err != nil {
-		return err
-	}
-	presented := u.to.Held()
-	hello := &wire.Hello{EnvelopeKey: recipient.PublicKey(), Os: runtime.GOOS + "/" + runtime.GOARCH, Version: u.version}
-	for _, h := range presented {
-		hello.Held = append(hello.Held, &wire.Held{Credential: h.Credential, Version: h.Version, Terms: h.Terms})
-	}
-	if err := watch.Send(&wire.WatchRequest{Message: &wire.WatchRequest_Hello{Hello: hello}}); err != nil {
-		// The reason comes with Recv.
-		_, err = watch.Recv()
-		return toError(err)
-	}
-	first, err := u.welcome(watch, cancel)
-	if err != nil {
-		return err
-	}
-	opener, err := openerOf(u.arena, watch.Context(), recipient, first.GetWelcome().GetEncapsulation())
-	if err != nil {
-		return err
-	}
-	s := &session{agents: agents, opener: opener}
-	defer s.close()
-	u.to.Kept(first.GetWelcome().GetConfirmed())
-	u.connected(s)
-	go u.report(ctx, agents)
-	return u.follow(watch)
-}
-
-// welcome waits 10 s for the server's first message.
-func (u *Uplink) welcome(watch wire.Agents_WatchClient, cancel func()) (*wire.WatchEvent, error) {
-	late := time.AfterFunc(10*time.Second, cancel)
-	defer late.Stop()
-	first, err := watch.Recv()
-	if err != nil {
-		return nil, toError(err)
-	}
-	if first.GetWelcome() == nil {
-		return nil, errors.New("the server did not answer with welcome: are agent and server of matching versions?")
-	}
-	return first, nil
-}
-
-// follow passes on what the server pushes, and acknowledges it once it is done.
-func (u *Uplink) follow(watch wire.Agents_WatchClient) error {
-	for {
-		e, err := watch.Recv()
-		if err != nil {
-			return toError(err)
-		}
-		var revoked error
-		switch {
-		case e.GetDrop() != nil:
-			u.to.Drop(e.GetDrop().GetCredential(), e.GetDrop().GetReason())
-		case e.GetWipe() != nil:
-			revoked = ErrRevoked
-			u.to.Wipe(e.GetWipe().GetReason())
-		}
-		ack := &wire.WatchRequest{Message: &wire.WatchRequest_Ack{Ack: &wire.Ack{Sequence: e.GetSequence()}}}
-		if err := watch.Send(ack); err != nil && revoked == nil {
-			continue // Recv says why
-		}
-		if revoked != nil {
-			_ = watch.CloseSend()
-			_, _ = watch.Recv() // the server cuts the connection once it has the ack
-			return revoked
-		}
-	}
-}
-
 // toError turns gRPC's errors into this package's. Only PermissionDenied is the
 // server's no; all else means that it could not be asked.
 func toError(err error) error {
@@ -280,6 +219,8 @@ func toError(err error) error {
 	switch {
 	case s.Code() == codes.PermissionDenied && s.Message() == wire.MessageRevoked:
 		return ErrRevoked
+	case s.Code() == codes.PermissionDenied && s.Message() == wire.MessageFrozen:
+		return ErrFrozen
 	case s.Code() == codes.PermissionDenied:
 		return ErrRefused
 	case s.Code() == codes.Canceled:

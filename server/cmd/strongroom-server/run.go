@@ -66,10 +66,10 @@ func configure(cmd *cobra.Command, file string, c *server.Config) error {
 
 func (a *app) announce(log *slog.Logger, r server.Ready) {
 	agents := r.Agents
-	if r.Sealed {
+	if r.Agents == "" {
 		agents = "-"
 	}
-	line := fmt.Sprintf("agents=%s console=https://%s sealed=%t", agents, r.Console, r.Sealed)
+	line := fmt.Sprintf("agents=%s console=https://%s sealed=%t", agents, r.Console, r.Agents == "")
 	if err := a.Write([]byte("ready " + line + "\n")); err != nil {
 		log.Warn("nobody was told that the server is ready", "error", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/strongroom/strongroom/server/internal/barrier"
 )
@@ -29,15 +30,16 @@ func (l *Log) Change(ctx context.Context, b *barrier.Barrier, e Entry, fn func(*
 		return err
 	}
 	defer l.unlockChanges()
-	seq, batch, err := l.enqueue(intent, b.Commit(), &e)
+	before, err := l.repeatOutcomes()
 	if err != nil {
 		return err
 	}
-	ended, outcome := notCommitted, Entry{Outcome: Failed, Reason: reasonFailed}
-	defer func() {
-		// Nobody waits for it, and if it is lost the next Reconcile writes it.
-		_, _, _ = l.enqueue(ended, seq, &outcome)
-	}()
+	seq, batch, err := l.enqueue(intent, b.Commit(), &e, before)
+	if err != nil {
+		return err
+	}
+	end := outcome{notCommitted, seq, batch, Entry{Outcome: Failed, Reason: reasonFailed}, nil}
+	defer func() { l.conclude(end) }()
 	if err := batch.wait(ctx, batch.hashed); err != nil {
 		return err
 	}
@@ -52,12 +54,47 @@ func (l *Log) Change(ctx context.Context, b *barrier.Barrier, e Entry, fn func(*
 	})
 	if err != nil {
 		if failed == nil {
-			outcome.Reason = reasonStore
+			end.entry.Reason = reasonStore
 		}
 		return err
 	}
-	ended, outcome = committed, Entry{Outcome: e.Outcome}
+	end.kind, end.entry = committed, Entry{Outcome: e.Outcome}
 	return nil
+}
+
+// outcome is how a change ended.
+type outcome struct {
+	kind   kind   // committed or notCommitted
+	seq    uint64 // of the intent
+	intent *batch // which holds the intent
+	entry  Entry
+	batch  *batch // which holds the outcome; nil: it could not be enqueued
+}
+
+// conclude gives the writer an outcome. Nobody waits for it: if it is lost, the next change gives it again, or the next
+// Reconcile finds it out. An intent that was not written gets none.
+func (l *Log) conclude(o outcome) {
+	_, o.batch, _ = l.enqueue(o.kind, o.seq, &o.entry, o.intent)
+	l.outcomes = append(l.outcomes, o)
+}
+
+// repeatOutcomes gives the writer those outcomes again that were lost, and returns the batch of the newest, if one is
+// on its way. The next intent goes behind that: an outcome behind a later intent would not be found. So there is never
+// more than one to repeat, that of the last intent that was written.
+func (l *Log) repeatOutcomes() (newest *batch, err error) {
+	l.outcomes = slices.DeleteFunc(l.outcomes, func(o outcome) bool {
+		return o.intent.failure() != nil || o.batch != nil && o.batch.written()
+	})
+	for i := range l.outcomes {
+		o := &l.outcomes[i]
+		if o.batch == nil || o.batch.failure() != nil {
+			if _, o.batch, err = l.enqueue(o.kind, o.seq, &o.entry, o.intent); err != nil {
+				return nil, err
+			}
+		}
+		newest = o.batch
+	}
+	return newest, nil
 }
 
 // Reconcile compares the log with an unsealed vault, and must have succeeded before the vault is used. The log must
@@ -74,6 +111,9 @@ func (l *Log) Reconcile(ctx context.Context, b *barrier.Barrier) error {
 	problem := l.compareTree(ctx, b)
 	if problem == nil {
 		problem = l.compareChange(ctx, b.Commit())
+	}
+	if problem == nil {
+		l.outcomes = nil // the log has one for its last intent
 	}
 	if !errors.Is(problem, ErrLogRolledBack) && !errors.Is(problem, ErrVaultRolledBack) {
 		return problem
@@ -122,7 +162,7 @@ func (l *Log) compareChange(ctx context.Context, commit uint64) error {
 }
 
 func (l *Log) settle(ctx context.Context, intent uint64, ended kind, e Entry) error {
-	_, b, err := l.enqueue(ended, intent, &e)
+	_, b, err := l.enqueue(ended, intent, &e, nil)
 	if err != nil {
 		return err
 	}

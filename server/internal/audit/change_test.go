@@ -35,7 +35,7 @@ func newServer(t *testing.T) *testServer {
 	if s.root, err = s.arena.Random(32); err != nil {
 		t.Fatal(err)
 	}
-	db := openStore(t, s.folder)
+	db := openStore(t, s.folder, store.Create)
 	if s.vault, err = barrier.Create(db, s.arena, s.root, testVault); err != nil {
 		t.Fatal(err)
 	}
@@ -43,9 +43,9 @@ func newServer(t *testing.T) *testServer {
 	return s
 }
 
-func openStore(t *testing.T, folder string) *store.DB {
+func openStore(t *testing.T, folder string, open func(string) (*store.DB, error)) *store.DB {
 	t.Helper()
-	db, err := store.Open(filepath.Join(folder, "vault.db"))
+	db, err := open(filepath.Join(folder, "vault.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func segments(files map[string][]byte) (names []string) {
 // reconcile starts a server from an image and reconciles it.
 func (s *testServer) reconcile(i image) (*Log, *barrier.Barrier, error) {
 	s.t.Helper()
-	db := openStore(s.t, folder(s.t, i.store))
+	db := openStore(s.t, folder(s.t, i.store), store.Open)
 	vault, err := barrier.Open(db, s.arena, s.root, testVault)
 	if err != nil {
 		s.t.Fatal(err)
@@ -314,7 +314,7 @@ func TestStoreThatFailedAndStored(t *testing.T) {
 	story(t, s.Log, s.keys)
 	cut := s.image().without(1)
 	failed := s.open(folder(t, cut.log), 2000)
-	_, b, err := failed.enqueue(notCommitted, 1, &Entry{Outcome: Failed, Reason: reasonStore})
+	_, b, err := failed.enqueue(notCommitted, 1, &Entry{Outcome: Failed, Reason: reasonStore}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -364,11 +364,11 @@ func TestUnwantedFiles(t *testing.T) {
 	if _, err := Check(huge); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("a huge segment: %v", err)
 	}
-	// A file where the next segment is to be is not written over, and stops the log.
+	// A file where the next segment is to be is not written over, and holds the log up.
 	if err := os.WriteFile(filepath.Join(l.dir, file4), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Append(t.Context(), Entry{Outcome: Allowed}); !errors.Is(err, ErrFailed) {
+	if _, err := l.Append(t.Context(), Entry{Outcome: Allowed}); !errors.Is(err, errNoSegment) {
 		t.Errorf("Append: %v", err)
 	}
 	if got := files(t, l.dir)[file4]; string(got) != "x" {

@@ -7,7 +7,7 @@ import (
 
 // Errors of the log.
 var (
-	// ErrFailed means that the log cannot be written. Whatever needs an entry must not happen; mend what the message
+	// ErrFailed means that the log cannot be written any more: what a write or fsync of entries left is not known. Whatever needs an entry must not happen; mend what the message
 	// says (a full disk, mostly) and start the server again.
 	ErrFailed = errors.New("the audit log cannot be written")
 	// ErrClosed means that the log was closed.
@@ -27,6 +27,9 @@ var (
 	// ErrCursor means a cursor that Read did not give.
 	ErrCursor = errors.New("this is no cursor of the audit log")
 )
+
+// errNoSegment means that no file could be begun for an entry, which is not in the log. The next one tries again.
+var errNoSegment = errors.New("the audit log cannot begin its next file")
 
 // BadEntry is the first entry that does not hold. It wraps ErrCorrupt.
 type BadEntry struct {

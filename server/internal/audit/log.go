@@ -27,11 +27,13 @@ type Log struct {
 	now   func() time.Time
 
 	changing chan struct{} // holds a token while a change is under way: a vault has one next commit number
+	outcomes []outcome     // of changes, until the log is known to have them; for who holds the token
 	stopped  chan struct{} // closed when the writer has ended
 
 	// The writer's own.
-	file    *os.File    // the segment being written; nil before the first batch
-	fileKey *segmentKey // the key of that segment
+	file      *os.File    // the segment being written; nil before the first batch
+	fileKey   *segmentKey // the key of that segment
+	published string      // the file that a segment was last given, whether it was started or not
 
 	mu       sync.Mutex
 	work     sync.Cond // a batch is queued, or the log is to close
@@ -139,11 +141,12 @@ func truncate(path string, size int64) error {
 
 // Append gives e the next number and the present time and returns its number when it is durable. On ErrFailed nothing
 // can be appended until the log is opened again; the entry may be there then all the same. So it may if ctx ends first.
+// After any other error the entry is not there, and the next may be appended: no file for it, or no memory.
 func (l *Log) Append(ctx context.Context, e Entry) (seq uint64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	seq, b, err := l.enqueue(event, 0, &e)
+	seq, b, err := l.enqueue(event, 0, &e, nil)
 	if err != nil {
 		return 0, err
 	}

@@ -13,7 +13,7 @@ import (
 // log writes one entry of a kind and waits until it is in the tree.
 func (l *testLog) log(k kind, ref uint64, e Entry) uint64 {
 	l.t.Helper()
-	seq, b, err := l.enqueue(k, ref, &e)
+	seq, b, err := l.enqueue(k, ref, &e, nil)
 	if err == nil {
 		err = b.wait(l.t.Context(), b.hashed)
 	}

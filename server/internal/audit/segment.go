@@ -231,25 +231,42 @@ func readLimited(path string) ([]byte, error) {
 	return data, nil
 }
 
+// temporaryFile becomes a file that is whole or absent whatever happens.
+const temporaryFile = "new.tmp"
+
 // writeNew makes a file in dir that is whole or absent whatever happens, and durable. It replaces nothing.
 func writeNew(dir, name string, data []byte) error {
+	if err := absent(dir, name); err != nil {
+		return err
+	}
+	if err := writeTemporary(dir, data); err != nil {
+		return err
+	}
+	if err := renameTemporary(dir, name); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func absent(dir, name string) error {
 	path := filepath.Join(dir, name)
 	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
 		return errors.Join(fmt.Errorf("%s: %w", path, os.ErrExist), err)
 	}
-	temporary := filepath.Join(dir, "new.tmp")
-	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	return nil
+}
+
+func writeTemporary(dir string, data []byte) error {
+	file, err := os.OpenFile(filepath.Join(dir, temporaryFile), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = file.Write(data)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		return err
-	}
-	return syncDir(dir)
+	return errors.Join(err, file.Sync(), file.Close())
+}
+
+func renameTemporary(dir, name string) error {
+	return os.Rename(filepath.Join(dir, temporaryFile), filepath.Join(dir, name))
 }
 
 func syncDir(dir string) error {

@@ -64,7 +64,7 @@ func (l *Log) snapshot(ctx context.Context) (snapshot, error) {
 	l.mu.Unlock()
 	if newest != nil {
 		// A batch that failed is not in the tree; what is there can be read nevertheless.
-		if err := newest.wait(ctx, newest.hashed); err != nil && !errors.Is(err, ErrFailed) {
+		if err := newest.wait(ctx, newest.hashed); err != nil && newest.failure() == nil {
 			return snapshot{}, err
 		}
 	}

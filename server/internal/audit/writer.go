@@ -37,11 +37,35 @@ func (b *batch) wait(ctx context.Context, until <-chan struct{}) error {
 	}
 }
 
+// failure is why the batch failed. It is nil while the batch is on its way, and where there is none.
+func (b *batch) failure() error {
+	if b == nil {
+		return nil
+	}
+	select {
+	case <-b.hashed:
+		return b.err
+	default:
+		return nil
+	}
+}
+
+// written tells whether the batch is durable and in the tree.
+func (b *batch) written() bool {
+	select {
+	case <-b.hashed:
+		return b.err == nil
+	default:
+		return false
+	}
+}
+
 // buffers are the memory in which an entry is made.
 type buffers struct{ plaintext, frame []byte }
 
-// enqueue numbers an entry and gives it to the writer. All that can be done before is done outside the lock.
-func (l *Log) enqueue(k kind, ref uint64, e *Entry) (uint64, *batch, error) {
+// enqueue numbers an entry and gives it to the writer. All that can be done before is done outside the lock. The entry
+// is never written without the batch after, if that is given: it fails as that does.
+func (l *Log) enqueue(k kind, ref uint64, e *Entry, after *batch) (uint64, *batch, error) {
 	m := l.scratch.Get().(*buffers)
 	defer l.scratch.Put(m)
 	plaintext, err := appendPlaintext(m.plaintext[:0], e)
@@ -64,7 +88,7 @@ func (l *Log) enqueue(k kind, ref uint64, e *Entry) (uint64, *batch, error) {
 			return 0, nil, fmt.Errorf("audit log: %w", err)
 		}
 		m.frame = frame
-		seq, b, err := l.place(key, frame)
+		seq, b, err := l.place(key, frame, after)
 		if b != nil || err != nil {
 			return seq, b, err
 		}
@@ -73,11 +97,14 @@ func (l *Log) enqueue(k kind, ref uint64, e *Entry) (uint64, *batch, error) {
 
 // place numbers a frame that was sealed with key. It returns no batch if the frame must be sealed again, because the
 // segment of that key has no room for it.
-func (l *Log) place(key *segmentKey, frame []byte) (uint64, *batch, error) {
+func (l *Log) place(key *segmentKey, frame []byte, after *batch) (uint64, *batch, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
 		return 0, nil, l.err
+	}
+	if err := after.failure(); err != nil {
+		return 0, nil, err
 	}
 	if key != l.key {
 		return 0, nil, nil
@@ -121,6 +148,12 @@ func (l *Log) openBatch(size int) *batch {
 func (l *Log) write() {
 	defer close(l.stopped)
 	for b := l.take(); b != nil; b = l.take() {
+		if b.key != l.fileKey {
+			if err := l.startSegment(b.key); err != nil {
+				l.drop(b, err)
+				continue
+			}
+		}
 		if err := l.commit(b); err != nil {
 			l.fail(b, err)
 			return
@@ -151,11 +184,6 @@ func (l *Log) take() *batch {
 
 // commit makes a batch durable, wakes its writers and then takes it into the tree.
 func (l *Log) commit(b *batch) error {
-	if b.key != l.fileKey {
-		if err := l.startSegment(b.key); err != nil {
-			return err
-		}
-	}
 	for f := range split(b.frames) {
 		finish(f)
 	}
@@ -208,7 +236,8 @@ func (l *Log) hash(b *batch) {
 	close(b.hashed)
 }
 
-// startSegment begins the file of the segment that key is for. Everything before is in the tree.
+// startSegment begins the file of the segment that key is for. Everything before is in the tree. After an error it may
+// be called again, for this key or a later one.
 func (l *Log) startSegment(key *segmentKey) error {
 	l.mu.Lock()
 	before := l.state.clone()
@@ -219,7 +248,7 @@ func (l *Log) startSegment(key *segmentKey) error {
 		return err
 	}
 	name := segmentName(seg.first)
-	if err := writeNew(l.dir, name, header); err != nil {
+	if err := l.publish(name, header); err != nil {
 		return err
 	}
 	file, err := os.OpenFile(filepath.Join(l.dir, name), os.O_WRONLY|os.O_APPEND, 0)
@@ -227,9 +256,7 @@ func (l *Log) startSegment(key *segmentKey) error {
 		return err
 	}
 	if l.file != nil {
-		if err := l.file.Close(); err != nil {
-			return errors.Join(err, file.Close())
-		}
+		_ = l.file.Close() // its entries are durable, whatever it says
 	}
 	l.file, l.fileKey = file, key
 	l.mu.Lock()
@@ -238,14 +265,47 @@ func (l *Log) startSegment(key *segmentKey) error {
 	return nil
 }
 
+// publish puts a segment's header under its name. It replaces what an earlier call left there, which nobody has
+// written an entry to, and nothing else.
+func (l *Log) publish(name string, header []byte) error {
+	if name != l.published {
+		if err := absent(l.dir, name); err != nil {
+			return err
+		}
+	}
+	if err := writeTemporary(l.dir, header); err != nil {
+		return err
+	}
+	if err := renameTemporary(l.dir, name); err != nil {
+		return err
+	}
+	l.published = name
+	return syncDir(l.dir)
+}
+
+// drop refuses a batch whose segment could not be started, and all behind it: nothing of them is on the disk, and their
+// numbers and their room are free again. The next entry makes the writer try once more.
+func (l *Log) drop(b *batch, cause error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refuse(b, fmt.Errorf("%w: %w", errNoSegment, cause))
+	l.next = l.state.tree.size + 1
+	l.room = l.limit - headerSize
+}
+
 // fail ends the log: whether a failed write or fsync left something on the disk is not known, and trying again would
 // not tell.
 func (l *Log) fail(b *batch, cause error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.err = fmt.Errorf("%w: %w", ErrFailed, cause)
+	l.refuse(b, l.err)
+}
+
+// refuse wakes the writers of b, and of the batches behind it, with an error. The lock is held.
+func (l *Log) refuse(b *batch, err error) {
 	for _, b := range append([]*batch{b}, l.queue...) {
-		b.err = l.err
+		b.err, b.frames = err, nil
 		close(b.done)
 		close(b.hashed)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -54,7 +55,11 @@ func newBench(t testing.TB) *bench {
 
 func (s *bench) openStore(t testing.TB) {
 	t.Helper()
-	db, err := store.Open(s.path)
+	open := store.Open
+	if _, err := os.Stat(s.path); err != nil {
+		open = store.Create
+	}
+	db, err := open(s.path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
 
 	"github.com/strongroom/strongroom/server/internal/audit"
 	"github.com/strongroom/strongroom/server/internal/fleet"
@@ -37,14 +38,16 @@ type Delivery struct {
 	log   *slog.Logger
 	now   func() time.Time
 
-	server *grpc.Server
-	joins  *rate.Limiter
-	kick   chan struct{} // a change may have ended leases
-	done   chan struct{}
-	stop   sync.Once
+	server     *grpc.Server
+	joins      *rate.Limiter
+	recoveries *rate.Limiter
+	kick       chan struct{} // a change may have ended leases
+	done       chan struct{}
+	stop       sync.Once
 
 	mu       sync.Mutex
 	sessions map[string]*session // by host ID
+	given    map[string]*given   // by host ID
 	// turnedAway is when each host that is not admitted was last logged. Only
 	// holders of a certificate of ours get into it.
 	turnedAway map[string]time.Time
@@ -58,24 +61,35 @@ type service struct {
 	*Delivery
 }
 
+// What a connection may make the server hold before anybody looked at the call:
+// requests are small, values travel the other way.
+const (
+	maxRequest = 256 << 10
+	maxHeaders = 16 << 10
+	// joinTime is how long a connection without a certificate lasts.
+	joinTime = 30 * time.Second
+)
+
 // New makes the agents' server. The certificate of its listener is made anew
 // each time it is half used.
 func New(f *fleet.Fleet, v *vault.Vault, entries *audit.Log, arena *secret.Arena, log *slog.Logger, now func() time.Time) *Delivery {
 	d := &Delivery{
 		fleet: f, vault: v, audit: entries, arena: arena, log: log, now: now,
-		joins:    rate.NewLimiter(20, 50),
+		joins: rate.NewLimiter(20, 50), recoveries: rate.NewLimiter(20, 50),
 		kick:     make(chan struct{}, 1),
 		done:     make(chan struct{}),
-		sessions: map[string]*session{}, turnedAway: map[string]time.Time{},
+		sessions: map[string]*session{}, given: map[string]*given{}, turnedAway: map[string]time.Time{},
 	}
 	own := &listenerCertificate{fleet: f, now: now}
 	tlsConfig := identity.AgentListener(own.get, f.HostIssuers(), f.TrustDomain())
 	d.server = grpc.NewServer(
-		grpc.Creds(newHandshaker(tlsConfig)),
+		grpc.Creds(newHandshaker(tlsConfig, now)),
 		grpc.UnaryInterceptor(d.admitUnary),
 		grpc.StreamInterceptor(d.admitStream),
-		grpc.MaxRecvMsgSize(wire.MaxMessage),
-		grpc.MaxConcurrentStreams(256),
+		grpc.InTapHandle(d.tap),
+		grpc.MaxRecvMsgSize(maxRequest),
+		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.MaxConcurrentStreams(100),
 		grpc.ConnectionTimeout(10*time.Second),
 		grpc.ReadBufferSize(1<<10), grpc.WriteBufferSize(4<<10),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
@@ -85,7 +99,7 @@ func New(f *fleet.Fleet, v *vault.Vault, entries *audit.Log, arena *secret.Arena
 	wire.RegisterEnrolmentServer(d.server, calls)
 	wire.RegisterAgentsServer(d.server, calls)
 	v.OnChange(func() { signal(d.kick) })
-	f.OnRevoke(d.revoke)
+	f.OnChange(d.hostChanged)
 	return d
 }
 
@@ -111,26 +125,47 @@ type callerKey struct{}
 
 func callerOf(ctx context.Context) caller { return ctx.Value(callerKey{}).(caller) }
 
+// tap looks at a call before any of its body is read: a connection without a
+// certificate gets no further than enrolment.
+func (d *Delivery) tap(ctx context.Context, info *tap.Info) (context.Context, error) {
+	l := linkOf(ctx)
+	if l == nil {
+		return nil, status.Error(codes.Unauthenticated, "no connection state")
+	}
+	if l.certificate.Host == "" && !enrols(info.FullMethodName) {
+		return nil, status.Error(codes.Unauthenticated, "this call needs a host certificate: enrol first")
+	}
+	return ctx, nil
+}
+
+// enrols says whether a method is one that needs no certificate.
+func enrols(method string) bool {
+	return method == wire.Enrolment_Join_FullMethodName || method == wire.Enrolment_Recover_FullMethodName
+}
+
 // admit is passed by every call. Without a certificate a connection gets Join
-// and nothing else; with one, the host must still be enrolled and the
-// certificate still good.
+// and Recover and nothing else; with one, the host must still be enrolled and
+// the certificate still good.
 func (d *Delivery) admit(ctx context.Context, method string) (context.Context, error) {
 	l := linkOf(ctx)
 	if l == nil {
 		return nil, status.Error(codes.Unauthenticated, "no connection state")
 	}
-	if method == wire.Enrolment_Join_FullMethodName {
+	if enrols(method) {
 		return ctx, nil
 	}
-	if l.host == "" {
+	if l.certificate.Host == "" {
 		return nil, status.Error(codes.Unauthenticated, "this call needs a host certificate: enrol first")
 	}
-	if !d.now().Before(l.notAfter) {
+	if !d.now().Before(l.certificate.Ends) {
 		return nil, status.Error(codes.Unauthenticated, "the host certificate has ended")
 	}
-	host, err := d.fleet.Admit(l.host, l.key)
+	host, err := d.fleet.Admit(ctx, l.certificate)
 	if err != nil {
-		d.logTurnedAway(ctx, l.host, err)
+		// Calls under way while a host goes over to its new certificate are no news.
+		if !errors.Is(err, fleet.ErrSuperseded) {
+			d.logTurnedAway(ctx, l.certificate.Host, err)
+		}
 		return nil, toStatus(err)
 	}
 	return context.WithValue(ctx, callerKey{}, caller{host: host, link: l}), nil
@@ -208,6 +243,12 @@ func toStatus(err error) error {
 		return status.Error(codes.PermissionDenied, "refused")
 	case errors.Is(err, fleet.ErrRevoked):
 		return status.Error(codes.PermissionDenied, wire.MessageRevoked)
+	case errors.Is(err, fleet.ErrFrozen):
+		return status.Error(codes.PermissionDenied, wire.MessageFrozen)
+	case errors.Is(err, fleet.ErrSuperseded):
+		return status.Error(codes.Unauthenticated, fleet.ErrSuperseded.Error())
+	case errors.Is(err, fleet.ErrRecover):
+		return status.Error(codes.PermissionDenied, fleet.ErrRecover.Error())
 	case errors.Is(err, fleet.ErrNotFound):
 		return status.Error(codes.Unauthenticated, "the server does not know this host: enrol it again")
 	case errors.Is(err, fleet.ErrJoin):
@@ -220,21 +261,4 @@ func toStatus(err error) error {
 		return status.FromContextError(err).Err()
 	}
 	return status.Error(code, "the server could not do it; its log says why")
-}
-
-// Join enrols a host.
-func (d service) Join(ctx context.Context, r *wire.JoinRequest) (*wire.JoinResponse, error) {
-	if !d.joins.Allow() {
-		return nil, status.Error(codes.ResourceExhausted, "too many joins at once: try again in a moment")
-	}
-	joined, err := d.fleet.Join(ctx, fleet.JoinRequest{
-		Token: r.GetToken(), Certificate: r.GetCertificateRequest(),
-		Name: r.GetName(), OS: r.GetOs(), Version: r.GetVersion(),
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &wire.JoinResponse{
-		Host: joined.Host, Certificates: joined.Certificates, Root: joined.Root, TrustDomain: joined.TrustDomain,
-	}, nil
 }

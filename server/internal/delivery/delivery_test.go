@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
@@ -48,17 +49,22 @@ type fixture struct {
 
 func open(t *testing.T) *fixture {
 	t.Helper()
+	return openAt(t, time.Now)
+}
+
+func openAt(t *testing.T, now func() time.Time) *fixture {
+	t.Helper()
 	f := &fixture{Rooms: roomtest.Open(t), t: t}
 	err := f.Log.Change(t.Context(), f.Barrier, audit.Entry{Actor: "system", Action: "vault.create", Outcome: audit.Allowed},
-		func(tx *barrier.Tx) error { return fleet.Create(tx, "example.org", time.Now()) })
+		func(tx *barrier.Tx) error { return fleet.Create(tx, "example.org", now()) })
 	f.must(err)
-	f.fleet, err = fleet.Open(f.Barrier, f.Log, roomtest.Vault, time.Now)
+	f.fleet, err = fleet.Open(f.Barrier, f.Log, roomtest.Vault, now)
 	f.must(err)
 	c, err := catalogue.Load(configs.Applications)
 	f.must(err)
 	f.vault, err = vault.Open(f.Barrier, f.Log, f.Arena, c, time.Now)
 	f.must(err)
-	f.delivery = New(f.fleet, f.vault, f.Log, f.Arena, slog.New(slog.DiscardHandler), time.Now)
+	f.delivery = New(f.fleet, f.vault, f.Log, f.Arena, slog.New(slog.DiscardHandler), now)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	f.must(err)
 	go func() { _ = f.delivery.Serve(l) }() // ends with Stop
@@ -330,7 +336,7 @@ func TestRevokedHostThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-func TestWithoutACertificateOnlyJoin(t *testing.T) {
+func TestWithoutACertificateOnlyJoinAndRecover(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	f.enrol()
@@ -339,6 +345,7 @@ func TestWithoutACertificateOnlyJoin(t *testing.T) {
 	calls := map[string]func() error{
 		"Lease":  func() error { _, err := nobody.lease("crm"); return err },
 		"List":   func() error { _, err := nobody.calls.List(ctx, &wire.ListRequest{}); return err },
+		"Renew":  func() error { _, err := nobody.calls.Renew(ctx, &wire.RenewRequest{}); return err },
 		"Report": func() error { _, err := nobody.calls.Report(ctx, &wire.ReportRequest{}); return err },
 		"Watch": func() error {
 			w, err := nobody.calls.Watch(ctx)
@@ -358,6 +365,8 @@ func TestWithoutACertificateOnlyJoin(t *testing.T) {
 	}
 	_, err := wire.NewEnrolmentClient(nobody.conn).Join(ctx, &wire.JoinRequest{Token: "srj_x_y"})
 	wantCode(t, "Join", err, codes.InvalidArgument, "certificate request")
+	_, err = wire.NewEnrolmentClient(nobody.conn).Recover(ctx, &wire.RecoverRequest{})
+	wantCode(t, "Recover", err, codes.InvalidArgument, "certificate request")
 }
 
 // A returning agent keeps what is still allowed under the same terms.
@@ -407,4 +416,60 @@ func TestReportsAreLoggedAsClaimed(t *testing.T) {
 	}
 	_, err = a.calls.Report(t.Context(), &wire.ReportRequest{Usage: make([]*wire.Usage, 101)})
 	wantCode(t, "101 usages", err, codes.InvalidArgument, "at most 100")
+}
+
+// A host's record of what it was given does not depend on what it says, nor on
+// whether it is connected.
+func TestWhatAHostWasGivenIsRemembered(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	a := f.enrol()
+	a.open()
+	c := f.addToken("crm", "tok")
+	f.grantAll("g", "crm")
+	_, err := a.lease("crm")
+	f.must(err)
+	want := func(when string, n int) {
+		t.Helper()
+		if held := f.delivery.HeldBy(a.id); len(held) != n || n == 1 && held[0] != (Held{c.ID, 1}) {
+			t.Errorf("%s: %v, want %d", when, held, n)
+		}
+	}
+	want("after the lease", 1)
+	f.must(a.conn.Close())
+	want("after it went away", 1)
+	b := f.dial(a.own)
+	b.id = a.id
+	b.open()
+	want("after it came back and said that it holds nothing", 1)
+	_, err = b.lease("crm")
+	f.must(err)
+	f.must(f.vault.RevokeGrant(t.Context(), alice, "g"))
+	e := b.event()
+	want("after a drop that is not acknowledged", 1)
+	f.must(b.watch.Send(&wire.WatchRequest{Message: &wire.WatchRequest_Ack{Ack: &wire.Ack{Sequence: e.GetSequence()}}}))
+	for range 100 {
+		if len(f.delivery.HeldBy(a.id)) == 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	want("after one that is", 0)
+}
+
+// Headers and bodies of a connection without a certificate are refused before
+// they take memory.
+func TestStrangersGetNoRoom(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	nobody := f.dial(tls.Certificate{})
+	large := metadata.AppendToOutgoingContext(t.Context(), "x", strings.Repeat("x", 17<<10))
+	_, err := wire.NewEnrolmentClient(nobody.conn).Join(large, &wire.JoinRequest{})
+	if err == nil || status.Code(err) == codes.InvalidArgument {
+		t.Errorf("17 KiB of headers: %v, want them refused before the call", err)
+	}
+	_, err = wire.NewEnrolmentClient(nobody.conn).Join(t.Context(), &wire.JoinRequest{Token: strings.Repeat("x", 257<<10)})
+	wantCode(t, "a request of 257 KiB", err, codes.ResourceExhausted, "larger than max")
+	_, err = wire.NewEnrolmentClient(nobody.conn).Join(t.Context(), &wire.JoinRequest{Token: "srj_x_y"})
+	wantCode(t, "control: a small one", err, codes.InvalidArgument, "certificate request")
 }

@@ -24,6 +24,13 @@ func (d service) Lease(ctx context.Context, r *wire.LeaseRequest) (*wire.LeaseRe
 	if s == nil {
 		return nil, status.Error(codes.FailedPrecondition, "open the watch first")
 	}
+	if !from.link.calls.Allow() {
+		return nil, errTooMany
+	}
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer s.done()
 	if len(r.GetRequest()) > 64 || len(r.GetReference()) > 256 {
 		return nil, status.Error(codes.InvalidArgument, "request or reference: too long")
 	}
@@ -43,6 +50,7 @@ func (d service) Lease(ctx context.Context, r *wire.LeaseRequest) (*wire.LeaseRe
 	if out.Fields, err = d.seal(s.sealer, r.GetRequest(), opened); err != nil {
 		return nil, err
 	}
+	d.give(from.host.ID, c.ID, opened.Version.Number, d.now().Add(longest(opened.Grants)))
 	return out, d.register(from.host, s, c, held{version: opened.Version.Number, terms: terms})
 }
 
@@ -52,7 +60,7 @@ func (d *Delivery) register(h grant.Host, s *session, c credential.Metadata, l h
 	s.mu.Lock()
 	s.held[c.ID] = l
 	s.mu.Unlock()
-	if _, err := d.fleet.Admit(s.host, s.link.key); err != nil {
+	if _, err := d.fleet.Check(s.link.certificate); err != nil {
 		return err
 	}
 	if d.stillGood(h, c.ID, l) {
@@ -110,6 +118,9 @@ func (d service) Report(ctx context.Context, r *wire.ReportRequest) (*wire.Repor
 	from := callerOf(ctx)
 	if len(r.GetUsage()) > maxReport {
 		return nil, status.Errorf(codes.InvalidArgument, "at most %d usages a report", maxReport)
+	}
+	if !from.link.calls.AllowN(time.Now(), len(r.GetUsage())) {
+		return nil, errTooMany
 	}
 	var all errgroup.Group // they share the log's fsync
 	for _, u := range r.GetUsage() {

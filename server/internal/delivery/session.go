@@ -2,16 +2,17 @@ package delivery
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/strongroom/strongroom/server/internal/fleet"
 	"github.com/strongroom/strongroom/shared/credential"
 	"github.com/strongroom/strongroom/shared/envelope"
 	"github.com/strongroom/strongroom/shared/grant"
@@ -34,7 +35,12 @@ type session struct {
 	ackWake  chan struct{} // acked grew
 	closed   chan struct{}
 	once     sync.Once
+	leasing  chan struct{}     // bounds the values that are in the arena for this host
+	dropped  map[uint64]string // credential ID of each drop that is not acknowledged, by sequence
 }
+
+// maxHeld bounds the leases that an agent can present.
+const maxHeld = 10_000
 
 // held is what the agent was given and under which terms.
 type held struct {
@@ -42,11 +48,20 @@ type held struct {
 	terms   []byte
 }
 
-// Held names one version that a host has in memory.
-type Held struct {
-	Credential string // ID
-	Version    uint64
+// begin waits for its turn to lease: a host has two values on their way at most,
+// so that it cannot fill the arena alone.
+func (s *session) begin(ctx context.Context) error {
+	select {
+	case s.leasing <- struct{}{}:
+		return nil
+	case <-s.closed:
+		return status.Error(codes.FailedPrecondition, "the watch has ended: open it again")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
+
+func (s *session) done() { <-s.leasing }
 
 // push queues an event for the agent.
 func (s *session) push(e *wire.WatchEvent) uint64 {
@@ -54,6 +69,9 @@ func (s *session) push(e *wire.WatchEvent) uint64 {
 	s.sequence++
 	e.Sequence = s.sequence
 	s.pending = append(s.pending, e)
+	if drop := e.GetDrop(); drop != nil {
+		s.dropped[e.Sequence] = drop.GetCredential()
+	}
 	sequence := s.sequence
 	s.mu.Unlock()
 	signal(s.wake)
@@ -105,6 +123,7 @@ func (d service) Watch(stream wire.Agents_WatchServer) error {
 	s := &session{
 		host: from.host.ID, link: from.link, sealer: sealer, held: map[string]held{},
 		wake: make(chan struct{}, 1), ackWake: make(chan struct{}, 1), closed: make(chan struct{}),
+		leasing: make(chan struct{}, 2), dropped: map[uint64]string{},
 	}
 	defer sealer.Wipe()
 	confirmed := d.confirm(from.host, s, hello.GetHeld())
@@ -116,7 +135,7 @@ func (d service) Watch(stream wire.Agents_WatchServer) error {
 	s.push(&wire.WatchEvent{Event: &wire.WatchEvent_Welcome{Welcome: &wire.Welcome{
 		Encapsulation: encapsulation, Confirmed: confirmed,
 	}}})
-	go s.receive(stream)
+	go d.receive(s, stream)
 	// What changed between confirm and enter is caught here.
 	d.recheck(s)
 	return s.send(stream)
@@ -139,7 +158,7 @@ func (s *session) send(stream wire.Agents_WatchServer) error {
 	}
 }
 
-func (s *session) receive(stream wire.Agents_WatchServer) {
+func (d *Delivery) receive(s *session, stream wire.Agents_WatchServer) {
 	defer s.end()
 	for {
 		m, err := stream.Recv()
@@ -147,12 +166,24 @@ func (s *session) receive(stream wire.Agents_WatchServer) {
 			return
 		}
 		if ack := m.GetAck(); ack != nil {
-			s.mu.Lock()
-			s.acked = max(s.acked, ack.GetSequence())
-			s.mu.Unlock()
+			if id, ok := s.acknowledge(ack.GetSequence()); ok {
+				d.takeBack(s.host, id)
+			}
 			signal(s.ackWake)
 		}
 	}
+}
+
+// acknowledge returns the credential that was dropped, where it was a drop and
+// none of it was leased again since.
+func (s *session) acknowledge(sequence uint64) (credentialID string, dropped bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.acked = max(s.acked, sequence)
+	id, ok := s.dropped[sequence]
+	delete(s.dropped, sequence)
+	_, again := s.held[id]
+	return id, ok && !again
 }
 
 // enter makes s the host's session. An older one of the same host ends: an
@@ -186,7 +217,10 @@ func (d *Delivery) leave(s *session) {
 // drops the others.
 func (d *Delivery) confirm(h grant.Host, s *session, presented []*wire.Held) []string {
 	var confirmed []string
-	for _, p := range presented {
+	for _, p := range presented[:min(len(presented), maxHeld)] {
+		if _, twice := s.held[p.GetCredential()]; twice {
+			continue
+		}
 		mine := held{version: p.GetVersion(), terms: p.GetTerms()}
 		if d.stillGood(h, p.GetCredential(), mine) {
 			s.held[p.GetCredential()] = mine
@@ -253,11 +287,13 @@ func (d *Delivery) all() []*session {
 	return out
 }
 
-// recheck drops every lease of a session that is no longer allowed as it is.
+// recheck drops every lease of a session that is no longer allowed as it is, and
+// ends a session whose host is no longer admitted.
 func (d *Delivery) recheck(s *session) {
-	h, err := d.fleet.Admit(s.host, s.link.key)
+	h, err := d.fleet.Check(s.link.certificate)
 	if err != nil {
-		return // revoke sees to it
+		d.turnAway(s, err)
+		return
 	}
 	s.mu.Lock()
 	have := make(map[string]held, len(s.held))
@@ -278,16 +314,25 @@ func (d *Delivery) recheck(s *session) {
 	}
 }
 
-// revoke tells a revoked host to wipe and cuts its connection, at the latest
-// after half a second.
-func (d *Delivery) revoke(host string) {
+// hostChanged looks again at a host some of whose certificates have ended.
+func (d *Delivery) hostChanged(host string) {
 	d.mu.Lock()
 	s := d.sessions[host]
 	d.mu.Unlock()
-	if s == nil {
+	if s != nil {
+		d.recheck(s)
+	}
+}
+
+// turnAway ends a session whose certificate is no longer good. A host that is
+// revoked or frozen is told to wipe and cut off, at the latest after half a
+// second; one that has a newer certificate goes on with that.
+func (d *Delivery) turnAway(s *session, why error) {
+	if errors.Is(why, fleet.ErrSuperseded) {
+		s.end()
 		return
 	}
-	sequence := s.push(&wire.WatchEvent{Event: &wire.WatchEvent_Wipe{Wipe: &wire.Wipe{Reason: wire.MessageRevoked}}})
+	sequence := s.push(&wire.WatchEvent{Event: &wire.WatchEvent_Wipe{Wipe: &wire.Wipe{Reason: status.Convert(toStatus(why)).Message()}}})
 	go func() {
 		defer s.link.conn.Close()
 		defer s.end()
@@ -302,24 +347,6 @@ func (d *Delivery) revoke(host string) {
 			}
 		}
 	}()
-}
-
-// HeldBy lists what a connected host was given and has not lost since.
-func (d *Delivery) HeldBy(host string) []Held {
-	d.mu.Lock()
-	s := d.sessions[host]
-	d.mu.Unlock()
-	if s == nil {
-		return nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := make([]Held, 0, len(s.held))
-	for id, l := range s.held {
-		out = append(out, Held{Credential: id, Version: l.version})
-	}
-	slices.SortFunc(out, func(a, b Held) int { return bytes.Compare([]byte(a.Credential), []byte(b.Credential)) })
-	return out
 }
 
 // Holding counts the connected hosts that hold a credential.

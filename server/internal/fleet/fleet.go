@@ -4,7 +4,6 @@
 package fleet
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -21,8 +20,10 @@ import (
 
 // Errors that callers tell apart.
 var (
-	ErrNotFound = errors.New("no such host")
-	ErrRevoked  = errors.New("this host is revoked")
+	ErrNotFound   = errors.New("no such host")
+	ErrRevoked    = errors.New("this host is revoked")
+	ErrFrozen     = errors.New("this host is frozen: a replaced certificate of it was used again")
+	ErrSuperseded = errors.New("a newer certificate of this host is in use")
 )
 
 const (
@@ -44,10 +45,18 @@ type Host struct {
 	Version  string            `json:"version"` // of the agent
 	Enrolled time.Time         `json:"enrolled"`
 	Revoked  time.Time         `json:"revoked,omitzero"`
+	// Frozen is when an older generation was seen after a newer one was in use:
+	// two machines have this identity, and which one is genuine only people know.
+	// Revoking the host and enrolling anew is the way out.
+	Frozen time.Time `json:"frozen,omitzero"`
 	// Generation counts certificates with a new key; the first is 1.
 	Generation uint64 `json:"generation"`
 	// Key is the SHA-256 of the certificate's public key (SPKI).
 	Key []byte `json:"key"`
+	// Since is when this generation was first used; zero for the first.
+	Since time.Time `json:"since,omitzero"`
+	// Next is the key of a renewal that has not been used yet.
+	Next []byte `json:"next,omitempty"`
 
 	LastSeen  time.Time `json:"-"`
 	Connected bool      `json:"-"`
@@ -62,9 +71,13 @@ type Fleet struct {
 	trustDomain string
 	issuers     map[string]*x509.Certificate
 
-	mu      sync.RWMutex
-	hosts   map[string]Host
-	revoked func(host string)
+	// changing is held by whoever changes the record of a host, from looking at
+	// it until memory has the change, so that two changes never undo each other.
+	changing chan struct{}
+	changed  func(host string)
+
+	mu    sync.RWMutex
+	hosts map[string]Host
 }
 
 // Create makes the certificate authority, as part of making the vault.
@@ -79,7 +92,8 @@ func Create(tx *barrier.Tx, trustDomain string, now time.Time) error {
 func Open(b *barrier.Barrier, log *audit.Log, vault string, now func() time.Time) (*Fleet, error) {
 	f := &Fleet{
 		barrier: b, log: log, now: now, vault: vault,
-		issuers: map[string]*x509.Certificate{}, revoked: func(string) {},
+		issuers:  map[string]*x509.Certificate{},
+		changing: make(chan struct{}, 1), changed: func(string) {},
 	}
 	return f, b.View(f.load)
 }
@@ -109,25 +123,10 @@ func (f *Fleet) load(tx *barrier.Tx) error {
 // TrustDomain is the domain of every SPIFFE ID that this server issues.
 func (f *Fleet) TrustDomain() string { return f.trustDomain }
 
-// OnRevoke sets whom to tell of each host that is revoked, after it is durable.
-// It is called before serving starts.
-func (f *Fleet) OnRevoke(tell func(host string)) { f.revoked = tell }
-
-// Admit returns an enrolled host that is not revoked and whose certificate has
-// the key it enrolled with: ErrNotFound, ErrRevoked.
-func (f *Fleet) Admit(id string, key [32]byte) (grant.Host, error) {
-	h, err := f.Get(id)
-	if err != nil {
-		return grant.Host{}, err
-	}
-	if !h.Revoked.IsZero() {
-		return grant.Host{}, ErrRevoked
-	}
-	if !bytes.Equal(h.Key, key[:]) {
-		return grant.Host{}, ErrNotFound
-	}
-	return h.Caller(), nil
-}
+// OnChange sets whom to tell of each host some of whose certificates ended: it
+// was revoked or frozen, or a newer one is in use. It is told once that is
+// durable. OnChange is called before serving starts.
+func (f *Fleet) OnChange(tell func(host string)) { f.changed = tell }
 
 // Caller is the host as the rules know it.
 func (h Host) Caller() grant.Host { return grant.Host{ID: h.ID, Name: h.Name, Labels: h.Labels} }
@@ -172,28 +171,70 @@ func (f *Fleet) Seen(id string, connected bool) {
 
 // Revoke ends a host for good. Revoking it again changes nothing.
 func (f *Fleet) Revoke(ctx context.Context, who grant.Person, id string) error {
-	if h, err := f.Get(id); err != nil || !h.Revoked.IsZero() {
+	err := f.change(ctx, id, func(h *Host) (audit.Entry, error) {
+		if !h.Revoked.IsZero() {
+			return audit.Entry{}, errUnchanged
+		}
+		h.Revoked = f.now()
+		return audit.Entry{Actor: who.Name, Action: "host.revoke", Outcome: audit.Allowed}, nil
+	}, nil)
+	if errors.Is(err, errUnchanged) {
+		return nil
+	}
+	if err == nil {
+		f.changed(id)
+	}
+	return err
+}
+
+// errUnchanged ends a change that turns out not to be one.
+var errUnchanged = errors.New("nothing to change")
+
+// change stores what judge makes of a host, with judge's entry in the log. Where
+// judge fails nothing is written, there or here. also, where given, is part of
+// the transaction.
+func (f *Fleet) change(ctx context.Context, id string, judge func(*Host) (audit.Entry, error), also func(*barrier.Tx, Host) error) error {
+	if err := f.lockChanges(ctx); err != nil {
 		return err
 	}
-	entry := audit.Entry{Actor: who.Name, Action: "host.revoke", Target: id, Host: id, Outcome: audit.Allowed}
-	var revoked time.Time
-	err := f.log.Change(ctx, f.barrier, entry, func(tx *barrier.Tx) error {
-		var h Host
-		if err := tx.GetJSON(kindHost, id, &h); err != nil {
-			return err
-		}
-		revoked = f.now()
-		h.Revoked = revoked
-		return tx.PutJSON(kindHost, id, h)
-	})
+	defer f.unlockChanges()
+	h, err := f.Get(id)
 	if err != nil {
 		return err
 	}
-	f.mu.Lock()
-	h := f.hosts[id]
-	h.Revoked = revoked
-	f.hosts[id] = h
-	f.mu.Unlock()
-	f.revoked(id)
-	return nil
+	entry, err := judge(&h)
+	if err != nil {
+		return err
+	}
+	entry.Target, entry.Host = id, id
+	err = f.log.Change(ctx, f.barrier, entry, func(tx *barrier.Tx) error {
+		if err := tx.PutJSON(kindHost, id, h); err != nil || also == nil {
+			return err
+		}
+		return also(tx, h)
+	})
+	if err == nil {
+		f.remember(h)
+	}
+	return err
 }
+
+// remember puts a stored host into memory; changing is held.
+func (f *Fleet) remember(h Host) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	seen := f.hosts[h.ID] // Seen goes on meanwhile
+	h.LastSeen, h.Connected = seen.LastSeen, seen.Connected
+	f.hosts[h.ID] = h
+}
+
+func (f *Fleet) lockChanges(ctx context.Context) error {
+	select {
+	case f.changing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (f *Fleet) unlockChanges() { <-f.changing }

@@ -6,7 +6,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
@@ -108,14 +107,20 @@ func TestJoinMakesAHostCertificateAndNothingElse(t *testing.T) {
 	if err != nil {
 		t.Errorf("the agents' listener does not trust it: %v", err)
 	}
-	spki := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
+	shown := shown(t, joined.Certificates, clock)
 	for _, f := range []*fleet.Fleet{f, reopen(t, r, clock)} {
-		h, err := f.Admit(joined.Host, spki)
+		h, err := f.Admit(t.Context(), shown)
 		if err != nil || h.Labels["role"] != "ci" || h.Name != "runner1" {
 			t.Errorf("%+v, %v", h, err)
 		}
-		if _, err := f.Admit(joined.Host, [32]byte{}); !errors.Is(err, fleet.ErrNotFound) {
-			t.Errorf("with another key: %v, want ErrNotFound", err)
+		other := shown
+		other.Key = [32]byte{}
+		if _, err := f.Check(other); !errors.Is(err, fleet.ErrSuperseded) {
+			t.Errorf("with another key: %v, want ErrSuperseded", err)
+		}
+		other.Host = "nobody"
+		if _, err := f.Check(other); !errors.Is(err, fleet.ErrNotFound) {
+			t.Errorf("of another host: %v, want ErrNotFound", err)
 		}
 	}
 	if e := r.Newest(t, 1)[0]; e.Action != "host.enroll" || e.Host != joined.Host || e.Outcome != "allowed" {
@@ -157,6 +162,24 @@ func TestJoinTokenOfSeveralUses(t *testing.T) {
 		}
 	}
 	refused(t, f, r, token, newKey(t), "the join token was used already, by another key")
+}
+
+// A token is not the way back for a host that was revoked.
+func TestJoinTokenEndsWithARevokedHost(t *testing.T) {
+	t.Parallel()
+	f, r, _ := open(t)
+	token, other := newToken(t, f, 3), newToken(t, f, 1)
+	joined, err := join(t, f, token, newKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Revoke(t.Context(), admin, joined.Host); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, f, r, token, newKey(t), "a host that joined with this token is revoked")
+	if _, err := join(t, f, other, newKey(t)); err != nil {
+		t.Errorf("another token: %v", err)
+	}
 }
 
 func TestJoinTokensThatAreNone(t *testing.T) {
@@ -226,13 +249,12 @@ func TestRequestsThatAreNone(t *testing.T) {
 func TestRevokedHostIsNotAdmitted(t *testing.T) {
 	t.Parallel()
 	f, r, clock := open(t)
-	key := newKey(t)
-	joined, err := join(t, f, newToken(t, f, 1), key)
+	joined, err := join(t, f, newToken(t, f, 1), newKey(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var told []string
-	f.OnRevoke(func(host string) { told = append(told, host) })
+	f.OnChange(func(host string) { told = append(told, host) })
 	for range 2 {
 		if err := f.Revoke(t.Context(), admin, joined.Host); err != nil {
 			t.Fatal(err)
@@ -241,12 +263,8 @@ func TestRevokedHostIsNotAdmitted(t *testing.T) {
 	if len(told) != 1 || told[0] != joined.Host {
 		t.Errorf("told of %v, want the host once", told)
 	}
-	spki, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, f := range []*fleet.Fleet{f, reopen(t, r, clock)} {
-		if _, err := f.Admit(joined.Host, sha256.Sum256(spki)); !errors.Is(err, fleet.ErrRevoked) {
+		if _, err := f.Admit(t.Context(), shown(t, joined.Certificates, clock)); !errors.Is(err, fleet.ErrRevoked) {
 			t.Errorf("%v, want ErrRevoked", err)
 		}
 	}

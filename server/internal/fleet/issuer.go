@@ -33,7 +33,9 @@ const (
 	issuerLife = 10 * 365 * 24 * time.Hour
 	hostLife   = 24 * time.Hour
 	serverLife = 30 * 24 * time.Hour
-	backdate   = 10 * time.Minute // for clocks that are behind
+	// The console's must outlast the time that a server may lie sealed.
+	consoleLife = 397 * 24 * time.Hour
+	backdate    = 10 * time.Minute // for clocks that are behind
 )
 
 // createIssuers makes the root and the three issuers below it.
@@ -178,7 +180,11 @@ func (f *Fleet) ServerCertificate(role identity.Role, hosts []string) (tls.Certi
 			return err
 		}
 		name := identity.Name{TrustDomain: f.trustDomain, Role: role, ID: f.vault}
-		cert, err = s.issue(name, &key.PublicKey, x509.ExtKeyUsageServerAuth, f.now(), serverLife, hosts)
+		life := serverLife
+		if role == identity.Console {
+			life = consoleLife
+		}
+		cert, err = s.issue(name, &key.PublicKey, x509.ExtKeyUsageServerAuth, f.now(), life, hosts)
 		return err
 	})
 	if err != nil {

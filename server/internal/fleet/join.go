@@ -4,21 +4,18 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"time"
 
 	"github.com/strongroom/strongroom/server/internal/audit"
 	"github.com/strongroom/strongroom/server/internal/barrier"
+	"github.com/strongroom/strongroom/shared/bearer"
 	"github.com/strongroom/strongroom/shared/credential"
 	"github.com/strongroom/strongroom/shared/grant"
-	"github.com/strongroom/strongroom/shared/identity"
-	"github.com/strongroom/strongroom/shared/secret"
 )
 
 // ErrJoin is the one answer to every join that is refused; the log has the
@@ -26,9 +23,11 @@ import (
 var ErrJoin = errors.New("the join token is not valid for this host: ask an admin for a new one")
 
 const (
-	kindJoinToken barrier.Kind = "join-token"
-	joinPrefix                 = "srj_"
-	maxJoinLife                = 30 * 24 * time.Hour
+	kindJoinToken  barrier.Kind = "join-token"
+	joinPrefix                  = "srj_"
+	maxJoinLife                 = 30 * 24 * time.Hour
+	maxUses                     = 5000    // its record names every host
+	maxCertificate              = 8 << 10 // of a request and of a certificate, in bytes
 )
 
 // joinToken is a record of kind "join-token".
@@ -54,13 +53,13 @@ func (f *Fleet) NewJoinToken(ctx context.Context, who grant.Person, labels map[s
 	if life <= 0 || life > maxJoinLife {
 		return "", time.Time{}, fmt.Errorf("%w ttl: more than 0 and at most %s", credential.ErrInvalid, maxJoinLife)
 	}
-	if uses < 1 || uses > 100_000 {
-		return "", time.Time{}, fmt.Errorf("%w uses: from 1 to 100000", credential.ErrInvalid)
+	if uses < 1 || uses > maxUses {
+		return "", time.Time{}, fmt.Errorf("%w uses: from 1 to %d", credential.ErrInvalid, maxUses)
 	}
-	random := strings.ToLower(rand.Text())
-	hash := sha256.Sum256([]byte(random))
+	id := credential.NewID()
+	token, hash := bearer.New(joinPrefix, id)
 	t := joinToken{
-		ID: credential.NewID(), Hash: hash[:], Labels: labels, By: who.Name,
+		ID: id, Hash: hash, Labels: labels, By: who.Name,
 		Created: f.now(), Expires: f.now().Add(life), Uses: uses,
 	}
 	entry := audit.Entry{Actor: who.Name, Action: "host.join-token", Target: t.ID, Outcome: audit.Allowed}
@@ -70,7 +69,7 @@ func (f *Fleet) NewJoinToken(ctx context.Context, who grant.Person, labels map[s
 		}
 		return tx.PutJSON(kindJoinToken, t.ID, t)
 	})
-	return joinPrefix + t.ID + "_" + random, t.Expires, err
+	return token, t.Expires, err
 }
 
 // dropEnded removes a few tokens that have ended, so that they do not pile up.
@@ -108,7 +107,12 @@ type Joined struct {
 // Join enrols a host. Every refusal is ErrJoin to the caller and has its reason
 // in the log.
 func (f *Fleet) Join(ctx context.Context, r JoinRequest) (Joined, error) {
-	public, err := readRequest(r)
+	for what, s := range map[string]string{"name": r.Name, "os": r.OS, "version": r.Version} {
+		if err := credential.ValidText(what, s, 256); err != nil {
+			return Joined{}, err
+		}
+	}
+	public, err := readRequest(r.Certificate)
 	if err != nil {
 		return Joined{}, err
 	}
@@ -117,6 +121,10 @@ func (f *Fleet) Join(ctx context.Context, r JoinRequest) (Joined, error) {
 	if reason != "" {
 		return Joined{}, f.refuseJoin(ctx, id, reason)
 	}
+	if err := f.lockChanges(ctx); err != nil {
+		return Joined{}, err
+	}
+	defer f.unlockChanges()
 	h := Host{
 		ID: credential.NewID(), Name: r.Name, OS: r.OS, Version: r.Version,
 		Enrolled: f.now(), Generation: 1, Key: key[:],
@@ -137,7 +145,8 @@ func (f *Fleet) Join(ctx context.Context, r JoinRequest) (Joined, error) {
 		if h, err = f.enrol(tx, h, t); err != nil {
 			return err
 		}
-		out, err = f.certify(tx, h, public.PublicKey)
+		chain, err := f.certify(tx, h.ID, h.Generation, public.PublicKey)
+		out = Joined{Host: h.ID, Certificates: chain, Root: f.issuers[issuerRoot].Raw, TrustDomain: f.trustDomain}
 		return err
 	})
 	switch {
@@ -146,9 +155,7 @@ func (f *Fleet) Join(ctx context.Context, r JoinRequest) (Joined, error) {
 	case err != nil:
 		return Joined{}, err
 	}
-	f.mu.Lock()
-	f.hosts[h.ID] = h
-	f.mu.Unlock()
+	f.remember(h)
 	return out, nil
 }
 
@@ -166,29 +173,11 @@ func (f *Fleet) enrol(tx *barrier.Tx, h Host, t joinToken) (Host, error) {
 	return h, errors.Join(tx.PutJSON(kindJoinToken, t.ID, t), tx.PutJSON(kindHost, h.ID, h))
 }
 
-func (f *Fleet) certify(tx *barrier.Tx, h Host, public any) (Joined, error) {
-	s, err := f.signer(tx, issuerHosts)
-	if err != nil {
-		return Joined{}, err
-	}
-	name := identity.Name{TrustDomain: f.trustDomain, Role: identity.HostEnd, ID: h.ID}
-	cert, err := s.issue(name, public, x509.ExtKeyUsageClientAuth, f.now(), hostLife, nil)
-	if err != nil {
-		return Joined{}, err
-	}
-	return Joined{
-		Host:         h.ID,
-		Certificates: [][]byte{cert.Raw, f.issuers[issuerHosts].Raw},
-		Root:         f.issuers[issuerRoot].Raw,
-		TrustDomain:  f.trustDomain,
-	}, nil
-}
-
 // checkJoin judges a join before anything is written, so that a wrong token
 // costs the store nothing. known is the host that this key became already.
 func (f *Fleet) checkJoin(token string, key [32]byte) (id, random, known, reason string) {
-	id, random, ok := strings.Cut(strings.TrimPrefix(token, joinPrefix), "_")
-	if !ok || !strings.HasPrefix(token, joinPrefix) || len(token) > 256 || credential.ValidName("token", id) != nil {
+	id, random, ok := bearer.Parse(joinPrefix, token)
+	if !ok {
 		return "", "", "", "not a join token"
 	}
 	err := f.barrier.View(func(tx *barrier.Tx) error {
@@ -207,23 +196,43 @@ func (f *Fleet) readJoinToken(tx *barrier.Tx, id, random string, key [32]byte) (
 	if err := tx.GetJSON(kindJoinToken, id, &t); err != nil {
 		return t, "no such join token"
 	}
-	hash := sha256.Sum256([]byte(random))
-	if !secret.Equal(hash[:], t.Hash) {
+	if !bearer.Matches(random, t.Hash) {
 		return t, "wrong join token"
 	}
 	if !f.now().Before(t.Expires) {
 		return t, "the join token has ended"
 	}
 	if host, ok := t.Joined[fmt.Sprintf("%x", key)]; ok {
-		if _, err := f.Admit(host, key); err != nil {
-			return t, "the host that this key became is revoked"
-		}
-		return t, ""
+		return t, f.checkRepeat(host, key)
 	}
 	if len(t.Joined) >= t.Uses {
 		return t, "the join token was used already, by another key"
 	}
+	// It would be the way back for a host that was put out.
+	for _, host := range t.Joined {
+		if h, err := f.Get(host); err == nil && !h.Revoked.IsZero() {
+			return t, "a host that joined with this token is revoked"
+		}
+	}
 	return t, ""
+}
+
+// checkRepeat judges a key that joined before. That a key was replaced since
+// does not alarm here: a join is no proof that somebody has it now.
+func (f *Fleet) checkRepeat(host string, key [32]byte) (refused string) {
+	h, err := f.Get(host)
+	if err == nil {
+		_, err = h.judge(Certificate{Key: key})
+	}
+	switch {
+	case errors.Is(err, ErrRevoked):
+		return "the host that this key became is revoked"
+	case errors.Is(err, ErrFrozen):
+		return "the host that this key became is frozen"
+	case err != nil:
+		return "the host that this key became has a newer key"
+	}
+	return ""
 }
 
 func (f *Fleet) refuseJoin(ctx context.Context, token, reason string) error {
@@ -236,17 +245,12 @@ func (f *Fleet) refuseJoin(ctx context.Context, token, reason string) error {
 
 // readRequest checks the request's own signature, which proves that the host
 // has the key, and takes the key alone: names in it are ignored.
-func readRequest(r JoinRequest) (*x509.CertificateRequest, error) {
-	for what, s := range map[string]string{"name": r.Name, "os": r.OS, "version": r.Version} {
-		if err := credential.ValidText(what, s, 256); err != nil {
-			return nil, err
-		}
-	}
+func readRequest(der []byte) (*x509.CertificateRequest, error) {
 	bad := fmt.Errorf("%w certificate request: it must be PKCS #10, signed, with a P-256 key", credential.ErrInvalid)
-	if len(r.Certificate) > 8<<10 {
+	if len(der) > maxCertificate {
 		return nil, bad
 	}
-	csr, err := x509.ParseCertificateRequest(r.Certificate)
+	csr, err := x509.ParseCertificateRequest(der)
 	if err != nil || csr.CheckSignature() != nil {
 		return nil, bad
 	}

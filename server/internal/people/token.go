@@ -2,8 +2,6 @@ package people
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,9 +10,9 @@ import (
 
 	"github.com/strongroom/strongroom/server/internal/audit"
 	"github.com/strongroom/strongroom/server/internal/barrier"
+	"github.com/strongroom/strongroom/shared/bearer"
 	"github.com/strongroom/strongroom/shared/credential"
 	"github.com/strongroom/strongroom/shared/grant"
-	"github.com/strongroom/strongroom/shared/secret"
 )
 
 const (
@@ -38,8 +36,8 @@ func (t Token) ended(now time.Time) bool { return !t.Expires.IsZero() && !now.Be
 
 // Authenticate returns whom a token stands for.
 func (p *People) Authenticate(text string) (grant.Person, Token, error) {
-	id, random, ok := strings.Cut(strings.TrimPrefix(text, tokenPrefix), "_")
-	if !ok || !strings.HasPrefix(text, tokenPrefix) || len(text) > 256 || credential.ValidName("token", id) != nil {
+	id, random, ok := bearer.Parse(tokenPrefix, text)
+	if !ok {
 		return grant.Person{}, Token{}, ErrUnauthenticated
 	}
 	var t Token
@@ -56,8 +54,7 @@ func (p *People) Authenticate(text string) (grant.Person, Token, error) {
 	if err != nil {
 		return grant.Person{}, Token{}, err
 	}
-	hash := sha256.Sum256([]byte(random))
-	if !secret.Equal(hash[:], t.Hash) || t.ended(p.now()) {
+	if !bearer.Matches(random, t.Hash) || t.ended(p.now()) {
 		return grant.Person{}, Token{}, ErrUnauthenticated
 	}
 	return u.person(), t, nil
@@ -76,9 +73,8 @@ func (p *People) CreateToken(ctx context.Context, who grant.Person, name string,
 }
 
 func (p *People) storeToken(ctx context.Context, t Token, entry audit.Entry) (string, error) {
-	random := strings.ToLower(rand.Text())
-	hash := sha256.Sum256([]byte(random))
-	t.Hash = hash[:]
+	text, hash := bearer.New(tokenPrefix, t.ID)
+	t.Hash = hash
 	err := p.log.Change(ctx, p.barrier, entry, func(tx *barrier.Tx) error {
 		if t.Name != "" {
 			if err := tx.Claim(kindToken, t.User+"/"+t.Name, t.ID); err != nil {
@@ -93,7 +89,7 @@ func (p *People) storeToken(ctx context.Context, t Token, entry audit.Entry) (st
 	if errors.Is(err, barrier.ErrTaken) {
 		return "", fmt.Errorf("%w: %s", ErrTaken, t.Name)
 	}
-	return tokenPrefix + t.ID + "_" + random, err
+	return text, err
 }
 
 // dropEnded removes a few ended tokens, so that their number stays bounded by

@@ -172,7 +172,7 @@ func TestBadInputNamesItsMember(t *testing.T) {
 		{"POST", "/v1/grants", `{"name":"g","ttl":"soon"}`, "body.ttl: expected string to be a duration such as 90d, 12h or 15m"},
 		{"POST", "/v1/grants", `{"name":"g","credentials":["a",5]}`, "body.credentials[1]: expected string"},
 		{"POST", "/v1/explain", `{"host":"h","credential":"a","job":{"uid":"x"}}`, "body.job: unexpected property"},
-		{"POST", "/v1/hosts/join-tokens", `{"uses":200000}`, "invalid uses: from 1 to 100000"},
+		{"POST", "/v1/hosts/join-tokens", `{"uses":200000}`, "invalid uses: from 1 to 5000"},
 		{"GET", "/v1/audit?limit=many", "", "query.limit: invalid integer"},
 		{"GET", "/v1/audit?since=noon", "", "query.since: invalid date/time"},
 		{"GET", "/v1/audit?cursor=x", "", "cursor: take it from the next of the page before"},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -114,9 +113,9 @@ func explain(_ context.Context, c *call, in *with[api.ExplainRequest]) (api.Expl
 	return out, err
 }
 
-// jobOf takes a user that is nothing but digits as a uid, as grants do.
+// jobOf takes a user that is a number as a uid, as grants do.
 func jobOf(j api.Job) grant.Job {
-	if j.User != "" && strings.Trim(j.User, "0123456789") == "" {
+	if grant.IsUID(j.User) {
 		return grant.Job{UID: j.User, Exe: j.Exe}
 	}
 	return grant.Job{User: j.User, Exe: j.Exe}

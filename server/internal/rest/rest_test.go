@@ -140,7 +140,7 @@ func newRooms(t *testing.T, arena *secret.Arena) (*Rooms, *barrier.Barrier) {
 	dir := t.TempDir()
 	root := must(arena.Random(32))(t)
 	t.Cleanup(root.Wipe)
-	db := must(store.Open(filepath.Join(dir, "vault.db")))(t)
+	db := must(store.Create(filepath.Join(dir, "vault.db")))(t)
 	t.Cleanup(func() { check(t, db.Close()) })
 	b := must(barrier.Create(db, arena, root, vaultID))(t)
 	t.Cleanup(b.Close)

@@ -41,7 +41,7 @@ func Open(t testing.TB) *Rooms {
 	r.Arena, err = secret.NewArena(1 << 20)
 	must(err)
 	t.Cleanup(func() { _ = r.Arena.Close() })
-	db, err := store.Open(filepath.Join(r.Dir, "vault.db"))
+	db, err := store.Create(filepath.Join(r.Dir, "vault.db"))
 	must(err)
 	t.Cleanup(func() { _ = db.Close() })
 	root, err := r.Arena.Random(32)

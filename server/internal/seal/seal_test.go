@@ -313,3 +313,28 @@ func FuzzHeader(f *testing.F) {
 }
 
 const knownHeader = `{"format":1,"vault":"` + vault + `","slots":[{"kind":"key_file","salt":"OG+8pJXSXnbrwJ6GkvaEs9WKrWYHezi0omVeZpwwKCw=","sealed":"gkbcJz/8eKGvX13LMxn3d44H5HljQ738duteiK8H1TcfpkA12RYfSUCRjuhuOLco"}]}`
+
+// A key file that another user put there is one whose key he may know.
+func TestKeyFileOfAnotherUser(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root can give a file away")
+	}
+	a, err := secret.NewArena(64 << 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	path := filepath.Join(t.TempDir(), "unseal.key")
+	key, err := NewKeyFile(a, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key.Wipe()
+	if err := os.Chown(path, 65534, -1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadKeyFile(a, path); !errors.Is(err, ErrKeyFile) || !strings.Contains(err.Error(), "another user") {
+		t.Errorf("%v, want ErrKeyFile that says whose it is", err)
+	}
+}

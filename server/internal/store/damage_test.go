@@ -16,7 +16,7 @@ import (
 func sample(t testing.TB) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "sample.db")
-	db, err := Open(path)
+	db, err := Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +243,7 @@ func TestForeignFiles(t *testing.T) {
 func TestHugeEntry(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "f")
-	db, err := Open(path)
+	db, err := Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}

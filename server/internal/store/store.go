@@ -69,15 +69,21 @@ type DB struct {
 	failed    atomic.Pointer[error]
 }
 
-// Open opens the store at path, and makes a new one (mode 0600) if there is none. It waits up to one second for
-// another process to let go of the file, then fails with ErrLocked. The pages that lead to the data are checked first,
-// so that a damaged file gives ErrCorrupt here and is not changed.
-func Open(path string) (*DB, error) {
-	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
-		if err := create(path); err != nil {
-			return nil, fmt.Errorf("store: create %s: %w", path, err)
-		}
+// Create makes a new store at path, mode 0600, and opens it: os.ErrExist where there is one.
+func Create(path string) (*DB, error) {
+	if _, err := os.Lstat(path); err == nil {
+		return nil, fmt.Errorf("store: create %s: %w", path, os.ErrExist)
 	}
+	if err := create(path); err != nil {
+		return nil, fmt.Errorf("store: create %s: %w", path, err)
+	}
+	return Open(path)
+}
+
+// Open opens the store at path: os.ErrNotExist where there is none. It waits up to one second for another process to
+// let go of the file, then fails with ErrLocked. The pages that lead to the data are checked first, so that a damaged
+// file gives ErrCorrupt here and is not changed.
+func Open(path string) (*DB, error) {
 	db := &DB{path: path}
 	if err := db.open(); err != nil {
 		if db.file != nil {

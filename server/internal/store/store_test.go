@@ -19,7 +19,7 @@ const holdEnv = "STRONGROOM_TEST_HOLD_STORE"
 // TestMain is also the second process of TestSecondProcess: it opens the store it is told to and keeps it.
 func TestMain(m *testing.M) {
 	if path := os.Getenv(holdEnv); path != "" {
-		if _, err := Open(path); err != nil {
+		if _, err := openOrCreate(path); err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 func openChecked(t *testing.T, dir string) *DB {
 	t.Helper()
 	path := filepath.Join(dir, "vault.db")
-	db, err := Open(path)
+	db, err := openOrCreate(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestNewerFormat(t *testing.T) {
 		"\x00\x00\x00\x01": nil,
 	} {
 		path := filepath.Join(t.TempDir(), "vault.db")
-		db, err := Open(path)
+		db, err := Create(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,5 +166,31 @@ func TestAfterAFailedCommit(t *testing.T) {
 	}
 	if err := db.View(func(*Tx) error { return nil }); !errors.Is(err, ErrUncertain) {
 		t.Error(err)
+	}
+}
+
+func openOrCreate(path string) (*DB, error) {
+	if _, err := os.Lstat(path); err != nil {
+		return Create(path)
+	}
+	return Open(path)
+}
+
+// A store that is gone is not made anew, and one that is there is not replaced.
+func TestMissingStore(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "vault.db")
+	if _, err := Open(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("opened what is not there: %v, want ErrNotExist", err)
+	}
+	db, err := Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Create(path); !errors.Is(err, os.ErrExist) {
+		t.Errorf("created what is there: %v, want ErrExist", err)
 	}
 }

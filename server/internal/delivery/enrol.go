@@ -1,0 +1,65 @@
+package delivery
+
+import (
+	"context"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/strongroom/strongroom/server/internal/fleet"
+	"github.com/strongroom/strongroom/shared/wire"
+)
+
+// errTooMany bounds what one host can ask of the log and the store.
+var errTooMany = status.Error(codes.ResourceExhausted, "too many calls at once from this host: try again in a moment")
+
+// Join enrols a host.
+func (d service) Join(ctx context.Context, r *wire.JoinRequest) (*wire.JoinResponse, error) {
+	if !d.joins.Allow() {
+		return nil, status.Error(codes.ResourceExhausted, "too many joins at once: try again in a moment")
+	}
+	joined, err := d.fleet.Join(ctx, fleet.JoinRequest{
+		Token: r.GetToken(), Certificate: r.GetCertificateRequest(),
+		Name: r.GetName(), OS: r.GetOs(), Version: r.GetVersion(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &wire.JoinResponse{
+		Host: joined.Host, Certificates: joined.Certificates, Root: joined.Root, TrustDomain: joined.TrustDomain,
+	}, nil
+}
+
+// Recover gives a host whose certificate has ended a new one.
+func (d service) Recover(ctx context.Context, r *wire.RecoverRequest) (*wire.RecoverResponse, error) {
+	if !d.recoveries.Allow() {
+		return nil, status.Error(codes.ResourceExhausted, "too many recoveries at once: try again in a moment")
+	}
+	l := linkOf(ctx)
+	request := fleet.RecoverRequest{
+		Certificate: r.GetCertificate(), Request: r.GetCertificateRequest(), Shown: l.began,
+		Signed: wire.RecoverDigest(l.exporter, r.GetCertificate(), r.GetCertificateRequest()),
+	}
+	if proof := metadata.ValueFromIncomingContext(ctx, wire.ProofMetadata); len(proof) == 1 {
+		request.Signature = []byte(proof[0])
+	}
+	chain, err := d.fleet.Recover(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	return &wire.RecoverResponse{Certificates: chain}, nil
+}
+
+// Renew gives a host the certificate of its next generation.
+func (d service) Renew(ctx context.Context, r *wire.RenewRequest) (*wire.RenewResponse, error) {
+	l := callerOf(ctx).link
+	if !l.renewals.Allow() {
+		return nil, errTooMany
+	}
+	chain, err := d.fleet.Renew(ctx, l.certificate, r.GetCertificateRequest())
+	if err != nil {
+		return nil, err
+	}
+	return &wire.RenewResponse{Certificates: chain}, nil
+}
