@@ -95,22 +95,12 @@ func Run(ctx context.Context, c Config) error {
 }
 
 // Enrolment is what a host needs to join.
-type Enrolment struct {
-	State         string
-	Name          string
-	Server        string // HOST:PORT
-	CAFingerprint string
-	Token         *secret.Buffer
-	Version       string
-}
+type Enrolment = uplink.Enrolment
 
 // Enroll joins the host to its server and returns the host's ID. It may be
 // called again with the same token after a crash or a lost answer.
 func Enroll(ctx context.Context, e Enrolment) (host string, err error) {
-	id, err := uplink.Enroll(ctx, uplink.Enrolment{
-		State: e.State, Name: e.Name, Server: e.Server, Fingerprint: e.CAFingerprint,
-		Token: e.Token, Version: e.Version,
-	})
+	id, err := uplink.Enroll(ctx, e)
 	if err != nil {
 		return "", err
 	}

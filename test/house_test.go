@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -189,4 +190,30 @@ func own(target string) (dir string, ok bool) {
 // isCommand: the folders whose packages are programs.
 func isCommand(dir string) bool {
 	return within(dir, "server/cmd", "agent/cmd", "installer/cmd", "test", "tools")
+}
+
+// ARCHITECTURE.md names the tests that hold its promises: each of them exists.
+func TestPromisesNameTheirTests(t *testing.T) {
+	t.Parallel()
+	have := map[string]bool{}
+	for _, s := range readTree(t, "..").sources {
+		for _, d := range s.syntax.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && s.test() {
+				have[f.Name.Name] = true
+			}
+		}
+	}
+	text, err := os.ReadFile("../ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(string(text), -1)
+	if len(named) < 10 {
+		t.Errorf("only %d tests are named", len(named))
+	}
+	for _, name := range named {
+		if !have[name[1]] {
+			t.Errorf("%s is named in ARCHITECTURE.md and does not exist", name[1])
+		}
+	}
 }

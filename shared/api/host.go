@@ -13,6 +13,7 @@ type Host struct {
 	LastSeen  *time.Time        `json:"last_seen" doc:"null: not yet"`
 	Connected bool              `json:"connected"`
 	Revoked   bool              `json:"revoked"`
+	Frozen    bool              `json:"frozen" doc:"two machines used this host's identity: revoke it and enrol anew"`
 }
 
 // HostList answers GET /v1/hosts.

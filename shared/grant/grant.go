@@ -121,6 +121,7 @@ const (
 	ReasonJob          = "no grant of this credential for this host names this job's user"
 	ReasonUse          = "the grants of this credential for this job allow use, not read"
 	ReasonHostRevoked  = "this host is revoked"
+	ReasonHostFrozen   = "this host is frozen: a replaced certificate of it was used again"
 	ReasonHostUnknown  = "there is no such host"
 )
 
@@ -143,12 +144,10 @@ func ForHost(grants []Grant, c credential.Metadata, h Host, now time.Time) Decis
 	return Decision{Allowed: true, Reason: allowedBy(left), Grants: left}
 }
 
-// ForJob narrows what ForHost allowed to one job that wants the value.
-func ForJob(host Decision, j Job) Decision {
-	if !host.Allowed {
-		return host
-	}
-	left := keep(host.Grants, func(g Grant) bool { return g.jobMatches(j) })
+// ForJob narrows the grants that let a host hold a credential to one job that
+// wants the value.
+func ForJob(grants []Grant, j Job) Decision {
+	left := keep(grants, func(g Grant) bool { return g.jobMatches(j) })
 	if len(left) == 0 {
 		return Decision{Reason: ReasonJob}
 	}

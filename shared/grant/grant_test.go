@@ -15,6 +15,15 @@ var (
 	bob    = Job{User: "bob", UID: "1001"}
 )
 
+// decide is what the gate does.
+func decide(grants []Grant, c credential.Metadata, h Host, j Job) Decision {
+	host := ForHost(grants, c, h, noon)
+	if !host.Allowed {
+		return host
+	}
+	return ForJob(host.Grants, j)
+}
+
 // Every expectation is typed by hand, reasons included: the log, explain and
 // people's scripts see these words.
 func TestDecisions(t *testing.T) {
@@ -66,7 +75,7 @@ func TestDecisions(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			d := ForJob(ForHost([]Grant{with(tt.grant)}, tt.cred, tt.host, noon), tt.job)
+			d := decide([]Grant{with(tt.grant)}, tt.cred, tt.host, tt.job)
 			if d.Allowed != tt.allow || d.Reason != tt.reason {
 				t.Errorf("allowed=%t %q, want %t %q", d.Allowed, d.Reason, tt.allow, tt.reason)
 			}
@@ -85,10 +94,10 @@ func TestUnionOfGrants(t *testing.T) {
 	if len(host.Grants) != 2 || host.Grants[0].Name != "a" || host.Grants[1].Name != "z" {
 		t.Fatalf("the host may hold it by %v, want a and z", host.Grants)
 	}
-	if d := ForJob(host, bob); d.Reason != "allowed by grant z" {
+	if d := ForJob(host.Grants, bob); d.Reason != "allowed by grant z" {
 		t.Errorf("bob: %q, want: allowed by grant z", d.Reason)
 	}
-	if d := ForJob(host, Job{User: "alice", UID: "1000"}); d.Reason != "allowed by grant a" {
+	if d := ForJob(host.Grants, Job{User: "alice", UID: "1000"}); d.Reason != "allowed by grant a" {
 		t.Errorf("alice: %q, want: allowed by grant a", d.Reason)
 	}
 	if grants[0].Name != "z" {
@@ -98,7 +107,7 @@ func TestUnionOfGrants(t *testing.T) {
 
 func TestNothingIsAllowedWithoutAGrant(t *testing.T) {
 	t.Parallel()
-	if d := ForJob(ForHost(nil, crm, runner, noon), bob); d.Allowed || d.Reason != "no grant names this credential" {
+	if d := decide(nil, crm, runner, bob); d.Allowed || d.Reason != "no grant names this credential" {
 		t.Errorf("got %+v", d)
 	}
 }

@@ -62,7 +62,7 @@ The token is read from a file or, given as -, from stdin. It may be used again b
 	flags.SortFlags = false
 	flags.StringVar(&join, "join", "", "the join string: `@FILE` or -")
 	flags.StringVar(&e.Server, "server", "", "the server's `HOST:PORT` for agents")
-	flags.StringVar(&e.CAFingerprint, "ca-fingerprint", "", "sha256:`HEX` of the server's CA")
+	flags.StringVar(&e.Fingerprint, "ca-fingerprint", "", "sha256:`HEX` of the server's CA")
 	flags.StringVar(&token, "token", "", "the join token: `@FILE` or -")
 	flags.StringVar(&e.State, "state", agent.DefaultState(), "the `DIR` that keeps the host's identity")
 	flags.StringVar(&e.Name, "name", "", "the host's `NAME` (default: its host name)")
@@ -80,7 +80,7 @@ func joining(values *cli.Values, arena *secret.Arena, join, token string, e *age
 		e.Name = name
 	}
 	if join != "" {
-		if e.Server != "" || e.CAFingerprint != "" || token != "" {
+		if e.Server != "" || e.Fingerprint != "" || token != "" {
 			return cli.Usagef("--join says it all: leave out --server, --ca-fingerprint and --token")
 		}
 		text, err := values.Secret("--join", join)
@@ -92,16 +92,16 @@ func joining(values *cli.Values, arena *secret.Arena, join, token string, e *age
 		if err != nil {
 			return cli.Usagef("--join: %w", err)
 		}
-		e.Server, e.CAFingerprint = parts.Server, parts.Fingerprint
+		e.Server, e.Fingerprint = parts.Server, parts.Fingerprint
 		e.Token, err = arena.From([]byte(parts.Token))
 		return err
 	}
-	for _, need := range []struct{ flag, value string }{{"--server", e.Server}, {"--ca-fingerprint", e.CAFingerprint}, {"--token", token}} {
+	for _, need := range []struct{ flag, value string }{{"--server", e.Server}, {"--ca-fingerprint", e.Fingerprint}, {"--token", token}} {
 		if need.value == "" {
 			return cli.Usagef("%s is needed, or --join @FILE in place of --server, --ca-fingerprint and --token", need.flag)
 		}
 	}
-	if err := identity.ValidFingerprint(e.CAFingerprint); err != nil {
+	if err := identity.ValidFingerprint(e.Fingerprint); err != nil {
 		return cli.Usagef("--ca-fingerprint: %w", err)
 	}
 	var err error

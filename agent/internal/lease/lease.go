@@ -92,7 +92,7 @@ func (c *Cache) serve(reference string, job grant.Job, report bool, take func(Co
 	if len(live) == 0 {
 		return false, nil
 	}
-	d := grant.ForJob(grant.Decision{Allowed: true, Grants: live}, job)
+	d := grant.ForJob(live, job)
 	if !d.Allowed && len(live) < len(e.Grants) {
 		return false, nil // another grant may hold again with a new lease
 	}
@@ -282,7 +282,7 @@ func (c *Cache) List(ctx context.Context, job grant.Job) (items []uplink.Listed,
 		all, stale, err = c.listed(), true, nil
 	}
 	for _, l := range all {
-		if grant.ForJob(grant.Decision{Allowed: true, Grants: l.Grants}, job).Allowed {
+		if grant.ForJob(l.Grants, job).Allowed {
 			items = append(items, l)
 		}
 	}
@@ -314,7 +314,7 @@ func (c *Cache) Explain(ctx context.Context, reference string, job grant.Job) (a
 	application, byDefault := strings.CutPrefix(reference, "app:")
 	for _, l := range items {
 		if l.Name == reference || byDefault && l.Default && l.Application == application {
-			return true, grant.ForJob(grant.Decision{Allowed: true, Grants: l.Grants}, job).Reason, nil
+			return true, grant.ForJob(l.Grants, job).Reason, nil
 		}
 	}
 	return false, "no grant lets this job on this host read it, or there is no such credential", nil

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/strongroom/strongroom/shared/secret"
 )
@@ -18,6 +19,15 @@ import (
 type conn struct {
 	*net.UnixConn
 	release func()
+}
+
+// Write bounds each write by itself: net/http's own limit counts from the
+// request on, and so would include what the server takes to answer.
+func (c *conn) Write(b []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
+		return 0, err
+	}
+	return c.UnixConn.Write(b)
 }
 
 // ReadFrom writes a secret from its place; it is called with nothing else.
@@ -58,21 +68,68 @@ func send(w http.ResponseWriter, contentType string, b *secret.Buffer) {
 	_, _ = w.(io.ReaderFrom).ReadFrom(&body{b})
 }
 
-// bounded accepts at most so many connections at a time.
+// How many connections may be open: of one user, whoever that is, and in all.
+const (
+	maxOfUser      = 32
+	maxConnections = 512
+)
+
+// writeTime is how long the kernel may take to take a part of an answer.
+// Meanwhile a value may stand in the arena for it.
+const writeTime = 5 * time.Second
+
+// bounded closes connections that are too many as soon as they come: to let them
+// wait would make everybody wait behind them.
 type bounded struct {
 	net.Listener
-	places chan struct{}
+	places places
 }
 
-// Accept waits for a place.
-func (b bounded) Accept() (net.Conn, error) {
-	b.places <- struct{}{}
-	c, err := b.Listener.Accept()
-	if err != nil {
-		<-b.places
-		return nil, err
+func (b *bounded) Accept() (net.Conn, error) {
+	for {
+		accepted, err := b.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c := accepted.(*net.UnixConn)
+		uid, err := peerUID(c)
+		if err != nil || !b.places.take(uid) {
+			_ = c.Close() // nothing was sent
+			continue
+		}
+		return &conn{UnixConn: c, release: sync.OnceFunc(func() { b.places.give(uid) })}, nil
 	}
-	return &conn{UnixConn: c.(*net.UnixConn), release: sync.OnceFunc(func() { <-b.places })}, nil
+}
+
+// places counts connections by the user who made them.
+type places struct {
+	mu    sync.Mutex
+	all   int
+	users map[uint32]int
+}
+
+func (p *places) take(uid uint32) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.all == maxConnections || p.users[uid] == maxOfUser {
+		return false
+	}
+	if p.users == nil {
+		p.users = map[uint32]int{}
+	}
+	p.all++
+	p.users[uid]++
+	return true
+}
+
+func (p *places) give(uid uint32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all--
+	p.users[uid]--
+	if p.users[uid] == 0 {
+		delete(p.users, uid)
+	}
 }
 
 type connKey struct{}

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/strongroom/strongroom/agent/internal/lease"
@@ -25,21 +26,17 @@ import (
 
 // Local is the API of one agent.
 type Local struct {
-	leases  *lease.Cache
-	up      *uplink.Uplink
-	id      *uplink.Identity
-	arena   *secret.Arena
-	log     *slog.Logger
-	server  *http.Server
-	callers chan struct{} // bounds the connections
+	leases *lease.Cache
+	up     *uplink.Uplink
+	id     *uplink.Identity
+	arena  *secret.Arena
+	log    *slog.Logger
+	server *http.Server
 }
-
-// maxConnections bounds what all local users together can hold open.
-const maxConnections = 256
 
 // New makes the API; Serve starts it.
 func New(leases *lease.Cache, up *uplink.Uplink, id *uplink.Identity, arena *secret.Arena, log *slog.Logger) *Local {
-	l := &Local{leases: leases, up: up, id: id, arena: arena, log: log, callers: make(chan struct{}, maxConnections)}
+	l := &Local{leases: leases, up: up, id: id, arena: arena, log: log}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/credentials", l.list)
 	mux.HandleFunc("GET /v1/credentials/value", l.value)
@@ -52,7 +49,6 @@ func New(leases *lease.Cache, up *uplink.Uplink, id *uplink.Identity, arena *sec
 		Handler:           l.admit(mux),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       5 * time.Second,
-		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    8 << 10,
 		ConnContext:       withConn,
@@ -63,7 +59,7 @@ func New(leases *lease.Cache, up *uplink.Uplink, id *uplink.Identity, arena *sec
 
 // Serve answers on a listener from Listen until Shutdown.
 func (l *Local) Serve(listener net.Listener) error {
-	err := l.server.Serve(bounded{listener, l.callers})
+	err := l.server.Serve(&bounded{Listener: listener})
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -188,8 +184,11 @@ func (l *Local) explain(w http.ResponseWriter, r *http.Request) {
 }
 
 func (l *Local) status(w http.ResponseWriter, _ *http.Request) {
-	link := l.up.State()
 	leases, bytes := l.leases.Size()
+	answer(w, status(l.id.Host, l.up.State(), leases, bytes))
+}
+
+func status(host string, link uplink.State, leases, bytes int) map[string]any {
 	health := "ok"
 	switch {
 	case link.Revoked:
@@ -197,12 +196,16 @@ func (l *Local) status(w http.ResponseWriter, _ *http.Request) {
 	case !link.Connected:
 		health = "degraded"
 	}
-	answer(w, map[string]any{
-		"host": l.id.Host, "connected": link.Connected, "since": link.Since.UTC().Format(time.RFC3339),
-		"leases": leases, "locked_bytes": bytes,
+	return map[string]any{
+		"host": host, "connected": link.Connected, "since": link.Since.UTC().Format(time.RFC3339),
+		"leases": leases, "locked_bytes": wholeKiB(bytes),
 		"certificate_expires": link.Expires.UTC().Format(time.RFC3339), "health": health, "why": link.Why,
-	})
+	}
 }
+
+// wholeKiB rounds up: anybody may ask, and a sum of lengths tells that of a
+// value.
+func wholeKiB(bytes int) int { return (bytes + 1023) / 1024 * 1024 }
 
 // fail is the one place where errors become answers. "Refused" and "not there"
 // are the same words.
@@ -239,13 +242,12 @@ func answer(w http.ResponseWriter, doc any) {
 // Listen makes the socket. Any local user may connect: who may have what is
 // decided for each request. A stale socket is replaced, a live one is not.
 func Listen(path string) (net.Listener, error) {
-	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		conn.Close()
-		return nil, errors.New("another agent serves " + path + ": stop it, or choose another --socket")
-	}
 	if info, err := os.Lstat(path); err == nil {
 		if info.Mode()&os.ModeSocket == 0 {
 			return nil, errors.New(path + " is there and is not a socket: remove it, or choose another --socket")
+		}
+		if !stale(path) {
+			return nil, errors.New("another agent serves " + path + ": stop it, or choose another --socket")
 		}
 		if err := os.Remove(path); err != nil {
 			return nil, err
@@ -259,4 +261,14 @@ func Listen(path string) (net.Listener, error) {
 		return nil, errors.Join(err, listener.Close())
 	}
 	return listener, nil
+}
+
+// stale tells whether nobody listens on a socket. Only a refused connection says
+// so: an agent that is too busy to take one fails in other ways.
+func stale(path string) bool {
+	conn, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
+		_ = conn.Close() // nothing was sent
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }

@@ -29,7 +29,7 @@ func TestScripts(t *testing.T) {
 func TestHelpEndsWithAnExample(t *testing.T) {
 	t.Parallel()
 	// The root, init, run, version, completion and help.
-	if seen := clitest.Help(t, newApp().root()); seen != 6 {
-		t.Errorf("%d commands were visited, want 6", seen)
+	if seen := clitest.Help(t, newApp().root()); seen != 7 {
+		t.Errorf("%d commands were visited, want 7", seen)
 	}
 }

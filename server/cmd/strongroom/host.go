@@ -94,6 +94,7 @@ func (a *app) hostShow() *cobra.Command {
 			t.Add("last seen", h.LastSeen)
 			t.Add("connected", h.Connected)
 			t.Add("revoked", h.Revoked)
+			t.Add("frozen", h.Frozen)
 			return a.Show(h, t)
 		},
 	}

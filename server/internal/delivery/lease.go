@@ -35,7 +35,7 @@ func (d service) Lease(ctx context.Context, r *wire.LeaseRequest) (*wire.LeaseRe
 		return nil, status.Error(codes.InvalidArgument, "request or reference: too long")
 	}
 	who := grant.Caller{Host: &from.host, Job: wire.ToJob(r.GetJob())}
-	opened, err := d.vault.Open(ctx, who, r.GetReference(), vault.Deliver)
+	opened, err := d.vault.Open(ctx, who, r.GetReference())
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ const claimed = " (claimed by the host)"
 
 func usageEntry(h grant.Host, u *wire.Usage, known func(string) (credential.Metadata, bool)) audit.Entry {
 	e := audit.Entry{
-		Actor: "host:" + h.ID, Action: string(vault.Deliver), Target: "unknown", Host: h.ID,
+		Actor: "host:" + h.ID, Action: vault.ActionRead, Target: "unknown", Host: h.ID,
 		Job: wire.ToJob(u.GetJob()).String(), Outcome: audit.Allowed,
 		Reason: u.GetReason()[:min(len(u.GetReason()), 256)] + claimed,
 	}

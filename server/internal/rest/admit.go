@@ -3,8 +3,6 @@ package rest
 import (
 	"net/http"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/strongroom/strongroom/server/internal/people"
 	"github.com/strongroom/strongroom/shared/api"
@@ -54,22 +52,4 @@ func (r *REST) authenticate(c *call) *problem {
 		return refusal(http.StatusForbidden, api.CodeRefused, "this needs the role admin")
 	}
 	return nil
-}
-
-// attempts allows five within any minute.
-type attempts struct {
-	mu   sync.Mutex
-	last [5]time.Time // a ring
-	next int
-}
-
-func (a *attempts) allow(now time.Time) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if oldest := a.last[a.next]; !oldest.IsZero() && now.Sub(oldest) < time.Minute {
-		return false
-	}
-	a.last[a.next] = now
-	a.next = (a.next + 1) % len(a.last)
-	return true
 }

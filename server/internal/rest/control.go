@@ -34,11 +34,9 @@ func (r *REST) seal(ctx context.Context, c *call, _ *nothing) (api.Seal, error) 
 	return api.Seal{Sealed: true}, nil
 }
 
-// unseal is asked for by anybody, so its attempts are few.
+// unseal is asked for by anybody, so its attempts are few: one is a key that was
+// sent as it must be.
 func (r *REST) unseal(ctx context.Context, c *call, in *with[api.UnsealRequest]) (api.Seal, error) {
-	if !r.unseals.allow(r.now()) {
-		return api.Seal{}, busy("too many attempts to unseal: wait a minute")
-	}
 	opener, err := r.opener(c, in.Body.Sealed)
 	if err != nil {
 		return api.Seal{}, err
@@ -49,5 +47,8 @@ func (r *REST) unseal(ctx context.Context, c *call, in *with[api.UnsealRequest])
 		return api.Seal{}, err
 	}
 	defer key.Wipe()
+	if !r.limits.unseal(c.request.RemoteAddr, r.now()) {
+		return api.Seal{}, busy("too many attempts to unseal: wait a minute")
+	}
 	return api.Seal{}, r.control.Unseal(ctx, key)
 }

@@ -194,7 +194,7 @@ func (r *REST) reveal(ctx context.Context, c *call, in *revealRequest) (api.Reve
 		return api.RevealAnswer{}, err
 	}
 	defer sealer.Wipe()
-	opened, err := c.rooms.Vault.Open(ctx, grant.Caller{Person: &c.person}, in.Ref, vault.Reveal)
+	opened, err := c.rooms.Vault.Open(ctx, grant.Caller{Person: &c.person}, in.Ref)
 	if err != nil {
 		return api.RevealAnswer{}, err
 	}

@@ -104,13 +104,15 @@ func explain(_ context.Context, c *call, in *with[api.ExplainRequest]) (api.Expl
 		return api.Explanation{}, err
 	case !h.Revoked.IsZero():
 		return api.Explanation{Reason: grant.ReasonHostRevoked}, nil
+	case !h.Frozen.IsZero():
+		return api.Explanation{Reason: grant.ReasonHostFrozen}, nil
 	}
-	d, err := c.rooms.Vault.Explain(c.person, h.Caller(), b.Credential, jobOf(b.Job))
+	d := c.rooms.Vault.Explain(c.person, h.Caller(), b.Credential, jobOf(b.Job))
 	out := api.Explanation{Allowed: d.Allowed, Reason: d.Reason}
 	if d.Allowed && len(d.Grants) > 0 {
 		out.Grant = d.Grants[0].Name
 	}
-	return out, err
+	return out, nil
 }
 
 // jobOf takes a user that is a number as a uid, as grants do.

@@ -38,18 +38,17 @@ func showHost(_ context.Context, c *call, in *byID) (api.Host, error) {
 func hostOf(h fleet.Host) api.Host {
 	return api.Host{
 		ID: h.ID, Name: h.Name, Labels: notNil(h.Labels), OS: h.OS, Version: h.Version, Enrolled: h.Enrolled,
-		LastSeen: timeOrNull(h.LastSeen), Connected: h.Connected, Revoked: !h.Revoked.IsZero(),
+		LastSeen: timeOrNull(h.LastSeen), Connected: h.Connected, Revoked: !h.Revoked.IsZero(), Frozen: !h.Frozen.IsZero(),
 	}
 }
 
 func revokeHost(ctx context.Context, c *call, in *byID) (api.HostRevoked, error) {
-	// Looked at before, since revoking ends the session that knows it.
-	held := c.rooms.Delivery.HeldBy(in.ID)
 	if err := c.rooms.Fleet.Revoke(ctx, c.person, in.ID); err != nil {
 		return api.HostRevoked{}, err
 	}
 	out := api.HostRevoked{Host: in.ID, VersionsHeld: []api.VersionHeld{}}
-	for _, h := range held {
+	// Looked at afterwards, so that nothing is given out in between.
+	for _, h := range c.rooms.Delivery.HeldBy(in.ID) {
 		out.VersionsHeld = append(out.VersionsHeld, versionHeld(c, h))
 	}
 	return out, nil

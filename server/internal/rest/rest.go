@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"golang.org/x/time/rate"
 
 	"github.com/strongroom/strongroom/server/internal/audit"
 	"github.com/strongroom/strongroom/server/internal/catalogue"
@@ -68,8 +67,7 @@ type REST struct {
 	members map[string]bool   // the names that requests may have in bodies, paths and queries
 	origins *http.CrossOriginProtection
 
-	unseals  attempts
-	logins   *rate.Limiter
+	limits   *limits
 	checking chan struct{} // bounds the passwords that are in the arena at a time
 
 	current atomic.Pointer[unsealed] // nil while sealed
@@ -82,7 +80,7 @@ func New(c Control, arena *secret.Arena, log *slog.Logger) *REST {
 		control: c, arena: arena, log: log, now: time.Now,
 		mux: http.NewServeMux(), routes: map[string]*route{}, members: map[string]bool{},
 		origins:  http.NewCrossOriginProtection(),
-		logins:   rate.NewLimiter(5, 20),
+		limits:   newLimits(),
 		checking: make(chan struct{}, 8),
 	}
 	r.register()

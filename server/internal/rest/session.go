@@ -33,16 +33,26 @@ func (r *REST) registerSessions(doc huma.API) {
 	add(r, doc, route{method: http.MethodDelete, path: "/v1/tokens/{name}", summary: "Revoke a token", status: http.StatusNoContent}, revokeToken)
 }
 
-// The largest body of a login: a password of 64 KiB, each byte escaped.
+// The largest body of a login: a password of 64 KiB, each byte escaped. Longer
+// bodies than the usual are few at a time, since anybody can send them slowly.
 const (
 	maxPassword = 64 << 10
 	maxLogin    = 6*maxPassword + 4<<10
+	usualLogin  = 4 << 10
 )
 
 // login never makes a string of the password.
 func (r *REST) login(ctx context.Context, c *call, _ *nothing) (api.LoginAnswer, error) {
-	if !r.logins.AllowN(r.now(), 1) {
+	if !r.limits.login(c.request.RemoteAddr, r.now()) {
 		return api.LoginAnswer{}, busy("too many logins: try again in a few seconds")
+	}
+	if c.request.ContentLength > usualLogin {
+		select {
+		case r.limits.longLogins <- struct{}{}:
+			defer func() { <-r.limits.longLogins }()
+		default:
+			return api.LoginAnswer{}, busy("too many logins with long passwords: try again in a few seconds")
+		}
 	}
 	body, err := readLogin(c.request)
 	if err != nil {

@@ -13,13 +13,10 @@ import (
 	"github.com/strongroom/strongroom/shared/grant"
 )
 
-// Purpose says what a value is wanted for. It is the action of the log's entry.
-type Purpose string
-
-// The purposes.
+// What a value is wanted for, as the log's action.
 const (
-	Deliver Purpose = "credential.read"   // a job on a host
-	Reveal  Purpose = "credential.reveal" // a person's own eyes
+	ActionRead   = "credential.read"   // a job on a host
+	ActionReveal = "credential.reveal" // a person's own eyes
 )
 
 // Opened is a value outside the vault. Whoever has it wipes it.
@@ -30,24 +27,21 @@ type Opened struct {
 	Grants     []grant.Grant // that let the host hold it
 }
 
-// Open is the gate: the one method that gives out plaintext. It decides by the
+// Open is the gate: the one method that gives out plaintext, to a person's eyes
+// or to a job on a host, as the caller is one or the other. It decides by the
 // rules, writes the entry durably, and only then decrypts into locked memory. A
 // refusal is logged with its reason and returned as ErrRefused; a person who may
 // not know of the credential gets ErrNotFound.
-func (v *Vault) Open(ctx context.Context, who grant.Caller, ref string, purpose Purpose) (*Opened, error) {
+func (v *Vault) Open(ctx context.Context, who grant.Caller, ref string) (*Opened, error) {
 	c, known := v.find(ref)
-	var d, job grant.Decision
+	d, job := v.judgeHost(who, c, known)
+	action := ActionRead
 	if who.Person != nil {
-		if purpose != Reveal {
-			return nil, fmt.Errorf("%w: a person may only reveal", ErrRefused)
-		}
 		d = judgePerson(*who.Person, c, known)
-		job = d
-	} else {
-		d, job = v.judgeHost(who, c, known)
+		job, action = d, ActionReveal
 	}
 	entry := audit.Entry{
-		Actor: who.Actor(), Action: string(purpose), Target: targetOf(ref, c, known),
+		Actor: who.Actor(), Action: action, Target: targetOf(ref, c, known),
 		Outcome: audit.Allowed, Reason: job.Reason,
 	}
 	if who.Host != nil {
@@ -104,8 +98,10 @@ func (v *Vault) judgeHost(who grant.Caller, c credential.Metadata, known bool) (
 		d := grant.Decision{Reason: grant.ReasonNoCredential}
 		return d, d
 	}
-	host = v.Permits(*who.Host, c)
-	return host, grant.ForJob(host, who.Job)
+	if host = v.Permits(*who.Host, c); !host.Allowed {
+		return host, host
+	}
+	return host, grant.ForJob(host.Grants, who.Job)
 }
 
 // Permits says which grants let a host hold a credential.
@@ -115,13 +111,13 @@ func (v *Vault) Permits(h grant.Host, c credential.Metadata) grant.Decision {
 
 // Explain gives the gate's own answer for a job on a host and changes nothing.
 // A custom credential is explained to its owner alone.
-func (v *Vault) Explain(who grant.Person, h grant.Host, ref string, j grant.Job) (grant.Decision, error) {
+func (v *Vault) Explain(who grant.Person, h grant.Host, ref string, j grant.Job) grant.Decision {
 	c, ok := v.find(ref)
 	if ok && !visible(who, c) {
 		ok = false
 	}
 	_, d := v.judgeHost(grant.Caller{Host: &h, Job: j}, c, ok)
-	return d, nil
+	return d
 }
 
 // Get returns what is known of a credential by its ID, for the rooms above that

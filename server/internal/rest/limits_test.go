@@ -1,0 +1,177 @@
+package rest
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/strongroom/strongroom/shared/api"
+	"github.com/strongroom/strongroom/shared/envelope"
+)
+
+// rawFrom is raw with another address of this machine.
+func (s *site) rawFrom(address string) *http.Client {
+	s.t.Helper()
+	c := s.raw()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	c.Transport.(*http.Transport).DialContext = dialer.DialContext
+	return c
+}
+
+// unseal sends a key as it must be.
+func (s *site) unseal(c *http.Client, key string) reply {
+	s.t.Helper()
+	state := s.do(c, s.request("GET", "/v1/envelope", "", ""))
+	var out api.Envelope
+	check(s.t, json.Unmarshal([]byte(state.body), &out))
+	sealer, enc, err := envelope.NewSealer(s.own, out.PublicKey, envelope.ToServer, must(envelope.Exporter(state.tls))(s.t))
+	check(s.t, err)
+	defer sealer.Wipe()
+	sealed := must(sealer.Seal([]byte(key), envelope.Context{Request: "r1", Field: "key_file"}))(s.t)
+	body := must(json.Marshal(api.UnsealRequest{KeyFile: sealed, Sealed: api.Sealed{Enc: enc, Request: "r1"}}))(s.t)
+	return s.do(c, s.request("POST", "/v1/unseal", "", string(body)))
+}
+
+func TestAttemptsAreFew(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.rest.Close()
+	c, other := s.raw(), s.rawFrom("127.0.0.2")
+	for range 10 {
+		a := s.do(c, s.request("POST", "/v1/unseal", "", `{"key_file":"AAAA","enc":"AAAA","request":"r"}`))
+		if a.status != 409 {
+			t.Fatalf("an envelope that does not open: %d %s", a.status, a.body)
+		}
+	}
+	for n, want := range []int{403, 403, 403, 403, 403, 429, 429} {
+		if a := s.unseal(c, "a guess"); a.status != want || a.problem.Code != "refused" {
+			t.Errorf("attempt %d: %d %s", n+1, a.status, a.body)
+		}
+	}
+	if a := s.unseal(s.raw(), keyText); a.status != 429 {
+		t.Errorf("the right key, too late, on another connection: %d %s", a.status, a.body)
+	}
+	if a := s.unseal(other, keyText); a.status != 200 {
+		t.Errorf("the right key from another address: %d %s", a.status, a.body)
+	}
+	s.ahead.Store(int64(59 * time.Second))
+	if a := s.unseal(c, keyText); a.status != 429 {
+		t.Errorf("before the minute is over: %d %s", a.status, a.body)
+	}
+	s.ahead.Store(int64(time.Minute + time.Second*10))
+	if a := s.unseal(c, keyText); a.status != 200 {
+		t.Errorf("after the minute: %d %s", a.status, a.body)
+	}
+}
+
+// loginFrom sends an empty login from an address that need not exist.
+func (s *site) loginFrom(remote string) int {
+	req := httptest.NewRequestWithContext(s.t.Context(), "POST", "/v1/login", strings.NewReader(`{}`))
+	req.RemoteAddr = remote
+	w := httptest.NewRecorder()
+	s.rest.Handler().ServeHTTP(w, req)
+	return w.Code
+}
+
+func TestLoginsOfOneAddressAreFew(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	now := time.Now()
+	s.rest.now = func() time.Time { return now }
+	for n := range 25 {
+		want := 422
+		if n >= 20 {
+			want = 429
+		}
+		// Neither another port nor another address of the same /64 is somebody else.
+		if got := s.loginFrom(fmt.Sprintf("192.0.2.1:%d", 4000+n)); got != want {
+			t.Errorf("login %d: %d, want %d", n+1, got, want)
+		}
+		if got := s.loginFrom(fmt.Sprintf("[2001:db8:0:1:%x::7%%eth%d]:443", n, n)); got != want {
+			t.Errorf("login %d of a /64: %d, want %d", n+1, got, want)
+		}
+	}
+	for remote, want := range map[string]int{
+		"192.0.2.2:4000": 422, "[2001:db8:0:2::7]:443": 422, // others
+		"[::ffff:192.0.2.1]:4000": 429, // the first in other clothes
+	} {
+		if got := s.loginFrom(remote); got != want {
+			t.Errorf("%s: %d, want %d", remote, got, want)
+		}
+	}
+	now = now.Add(200 * time.Millisecond)
+	if first, second := s.loginFrom("192.0.2.1:1"), s.loginFrom("192.0.2.1:1"); first != 422 || second != 429 {
+		t.Errorf("after a fifth of a second: %d, %d", first, second)
+	}
+}
+
+// TestManyAddresses may use up what everybody has together, and no memory.
+func TestManyAddresses(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	now := time.Now()
+	s.rest.now = func() time.Time { return now }
+	for n := range 201 {
+		want := 422
+		if n == 200 {
+			want = 429
+		}
+		if got := s.loginFrom(fmt.Sprintf("192.0.2.%d:1", n)); got != want {
+			t.Errorf("login %d: %d, want %d", n+1, got, want)
+		}
+		if got := s.rest.limits.unseal(fmt.Sprintf("192.0.2.%d:1", n), now); got != (want == 422) {
+			t.Errorf("unseal %d: %t", n+1, got)
+		}
+	}
+	p := &perAddress[*attempts]{fresh: func() *attempts { return new(attempts) }}
+	first, second := p.of("192.0.2.1:1"), p.of("192.0.2.2:1")
+	for n := range 4095 {
+		if n == 4094 && p.of("192.0.2.1:1") != first {
+			t.Error("an address was forgotten too early")
+		}
+		p.of(fmt.Sprintf("10.0.%d.%d:1", n/256, n%256))
+	}
+	if len(p.known) != 4096 || p.recent.Len() != 4096 {
+		t.Errorf("%d and %d addresses are remembered", len(p.known), p.recent.Len())
+	}
+	if p.of("192.0.2.1:1") != first || p.of("192.0.2.2:1") == second {
+		t.Error("it was not the one that asked longest ago that was forgotten")
+	}
+}
+
+// TestLongLogins: those who send long passwords slowly hold up each other, and nobody with a usual one.
+func TestLongLogins(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	long := `{"user":"alice","password":"` + strings.Repeat("x", 5000) + `"}`
+	if a := s.do(s.raw(), s.request("POST", "/v1/login", "", long)); a.status != 401 {
+		t.Errorf("a long login: %d %s", a.status, a.body)
+	}
+	reader, writer := io.Pipe()
+	var slow sync.WaitGroup
+	defer func() {
+		check(t, writer.Close())
+		slow.Wait()
+	}()
+	for n := range 64 {
+		req := httptest.NewRequestWithContext(t.Context(), "POST", "/v1/login", reader)
+		req.RemoteAddr, req.ContentLength = fmt.Sprintf("192.0.2.%d:1", n), 5000
+		slow.Go(func() { s.rest.Handler().ServeHTTP(httptest.NewRecorder(), req) })
+	}
+	for deadline := time.Now().Add(5 * time.Second); len(s.rest.limits.longLogins) < 64; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the slow ones were not let in")
+		}
+	}
+	if a := s.do(s.raw(), s.request("POST", "/v1/login", "", long)); a.status != 429 || a.problem.Code != "refused" {
+		t.Errorf("one more long login: %d %s", a.status, a.body)
+	}
+	must(s.client("").Login(t.Context(), "alice", s.secret(password)))(t)
+}
