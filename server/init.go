@@ -161,10 +161,12 @@ func sealWithKeyFile(arena *secret.Arena, dir, vault string, root *secret.Buffer
 	return path, seal.Create(arena, filepath.Join(dir, sealFile), vault, root, key)
 }
 
+// The log's private keys are two records of this kind.
+const kindAuditKey barrier.Kind = "audit-key"
+
 const (
-	kindAuditKey    barrier.Kind = "audit-key"
-	auditDecryption              = "decryption"
-	auditSigning                 = "signing"
+	auditDecryption = "decryption"
+	auditSigning    = "signing"
 )
 
 func putAuditKeys(tx *barrier.Tx, keys audit.Keys) error {

@@ -45,7 +45,7 @@ type entry struct {
 // New makes an empty cache that follows what the server pushes to up.
 func New(up *uplink.Uplink, now func() time.Time) *Cache {
 	c := &Cache{up: up, now: now, leases: map[string]*entry{}, refs: map[string]string{}}
-	up.Subscribe(uplink.Subscriber{Drop: c.drop, Wipe: c.wipe, Held: c.held, Kept: c.kept})
+	up.Subscribe(uplink.Subscriber{Drop: c.drop, Held: c.held, Kept: c.kept})
 	return c
 }
 
@@ -195,7 +195,7 @@ func (c *Cache) Run(ctx context.Context) {
 		case <-tick.C:
 			c.wipeEnded()
 		case <-ctx.Done():
-			c.wipe("the agent stops")
+			c.kept(nil)
 			return
 		}
 	}
@@ -227,16 +227,14 @@ func (c *Cache) forget(id string) {
 	}
 }
 
-func (c *Cache) drop(id, _ string) {
+func (c *Cache) drop(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.epoch++
 	c.forget(id)
 }
 
-func (c *Cache) wipe(string) { c.kept(nil) }
-
-// kept drops every lease but those.
+// kept drops every lease but those; none, where ids is nil.
 func (c *Cache) kept(ids []string) {
 	keep := map[string]bool{}
 	for _, id := range ids {

@@ -149,13 +149,13 @@ func (u *Uplink) follow(watch wire.Agents_WatchClient) error {
 		var ended error
 		switch {
 		case e.GetDrop() != nil:
-			u.to.Drop(e.GetDrop().GetCredential(), e.GetDrop().GetReason())
+			u.to.Drop(e.GetDrop().GetCredential())
 		case e.GetWipe() != nil:
 			ended = ErrRevoked
 			if e.GetWipe().GetReason() == wire.MessageFrozen {
 				ended = ErrFrozen
 			}
-			u.to.Wipe(e.GetWipe().GetReason())
+			u.to.Kept(nil)
 		}
 		ack := &wire.WatchRequest{Message: &wire.WatchRequest_Ack{Ack: &wire.Ack{Sequence: e.GetSequence()}}}
 		if err := watch.Send(ack); err != nil && ended == nil {

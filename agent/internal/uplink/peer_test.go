@@ -129,7 +129,7 @@ func (f *far) uplink(state string, now func() time.Time) *Uplink {
 	f.must(err)
 	u := New(id, f.arena, slog.New(slog.DiscardHandler), "1")
 	u.now, u.look = now, 10*time.Millisecond
-	u.Subscribe(Subscriber{Drop: func(string, string) {}, Wipe: func(string) {}, Held: func() []Held { return nil }, Kept: func([]string) {}})
+	u.Subscribe(Subscriber{Drop: func(string) {}, Held: func() []Held { return nil }, Kept: func([]string) {}})
 	return u
 }
 

@@ -165,9 +165,14 @@ func TestRenewsWhileConnected(t *testing.T) {
 	var wiped, disconnected atomic.Int32
 	kept := make(chan []string, 9)
 	u.Subscribe(Subscriber{
-		Drop: func(string, string) { wiped.Add(1) }, Wipe: func(string) { wiped.Add(1) },
+		Drop: func(string) { wiped.Add(1) },
 		Held: func() []Held { return []Held{{Credential: "c1", Version: 7, Terms: []byte("terms")}} },
-		Kept: func(ids []string) { kept <- ids },
+		Kept: func(ids []string) {
+			if ids == nil {
+				wiped.Add(1)
+			}
+			kept <- ids
+		},
 	})
 	f.run(u)
 	f.within("connected", func() bool { return u.State().Connected })
@@ -303,14 +308,18 @@ func TestRefusedRecoveryWipes(t *testing.T) {
 	f := newFar(t)
 	f.refuse = status.Error(codes.PermissionDenied, "this host cannot recover its certificate: enrol it again")
 	u := f.uplink(f.enrolled(time.Now().Add(-48*time.Hour)), time.Now)
-	wiped := make(chan string, 1)
-	u.to.Wipe = func(reason string) { wiped <- reason }
+	wiped := make(chan struct{}, 9)
+	u.to.Kept = func(ids []string) {
+		if ids == nil {
+			wiped <- struct{}{}
+		}
+	}
 	f.run(u)
 	const why = "the server did not renew the certificate of this host, which has ended: enrol it again"
 	select {
-	case reason := <-wiped:
-		if s := u.State(); reason != why || !s.Revoked || s.Why != why {
-			t.Errorf("wiped for %q, %+v", reason, s)
+	case <-wiped:
+		if s := u.State(); !s.Revoked || s.Why != why {
+			t.Errorf("wiped, %+v", s)
 		}
 	case <-time.After(10 * time.Second):
 		t.Fatal("what it holds is not wiped")

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"sync"
 	"time"
 
 	"crypto/rand"
@@ -27,18 +26,10 @@ const callTimeout = 10 * time.Second
 // session is one connection that has been welcomed.
 type session struct {
 	agents wire.AgentsClient
-
-	mu     sync.RWMutex // held for reading while an envelope is opened
 	opener *envelope.Opener
-	closed bool
 }
 
-func (s *session) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	s.opener.Wipe()
-}
+func (s *session) close() { s.opener.Wipe() }
 
 // Leased is a credential as the server leased it. Whoever has it wipes it.
 type Leased struct {
@@ -93,6 +84,9 @@ func (u *Uplink) ask(ctx context.Context, question func(*session) error) error {
 		if err != nil && status.Code(err) != codes.Unknown {
 			err = toError(err)
 		}
+		if turnedAway(err) {
+			u.to.Kept(nil) // the push that says so may be lost
+		}
 		return err
 	}
 }
@@ -109,17 +103,15 @@ func (s *session) lease(ctx context.Context, arena *secret.Arena, reference stri
 		Credential: r.GetCredential(), Name: r.GetName(), Kind: r.GetKind(), Application: r.GetApplication(),
 		AuthType: r.GetAuthType(), Version: r.GetVersion(), Grants: wire.ToGrants(r.GetTerms()), Terms: r.GetTermsDigest(),
 	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.closed {
-		return nil, ErrNotReachable
-	}
 	for _, f := range r.GetFields() {
 		value, err := s.opener.Open(f.GetSealed(), envelope.Context{
 			Request: request, Credential: l.Credential, Version: l.Version, Field: f.GetName(),
 		})
 		if err != nil {
 			l.Wipe()
+			if errors.Is(err, secret.ErrKey) {
+				err = ErrNotReachable // the connection ended meanwhile
+			}
 			return nil, err
 		}
 		l.Fields = append(l.Fields, Field{Name: f.GetName(), Secret: f.GetSecret(), Value: value})

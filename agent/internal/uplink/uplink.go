@@ -41,14 +41,12 @@ const (
 	revokedRetry = 5 * time.Minute
 )
 
-// Subscriber is who holds what the uplink pulled. Its methods return once the
-// memory is wiped. They are called one at a time, but for Held, which may be
-// called beside Drop and Wipe.
+// Subscriber is who holds what the uplink pulled. Its methods may be called at
+// the same time and return once the memory is wiped.
 type Subscriber struct {
-	Drop func(credential, reason string)
-	Wipe func(reason string)
-	// Held is what to present at the next connection; Kept what of it the
-	// server confirmed, the rest is to be dropped.
+	Drop func(credential string)
+	// Held is what to present at the next connection; Kept is what the server
+	// lets the host keep, and the rest is dropped.
 	Held func() []Held
 	Kept func(credentials []string)
 }
@@ -182,7 +180,7 @@ func (u *Uplink) disconnected(why error) {
 	u.session = nil
 	u.mu.Unlock()
 	if revoked {
-		u.to.Wipe(why.Error())
+		u.to.Kept(nil)
 	}
 }
 

@@ -60,7 +60,7 @@ type visitor[T any] struct {
 
 // of is the limit of a connection's remote address.
 func (p *perAddress[T]) of(remote string) T {
-	from := netip.Prefix{}
+	from := network(remote)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if e, ok := p.known[from]; ok {
