@@ -1,0 +1,209 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/strongroom/strongroom/agent/internal/uplink"
+	"github.com/strongroom/strongroom/shared/grant"
+	"github.com/strongroom/strongroom/shared/secret"
+)
+
+// fixture is a cache whose server is away, with a clock that is moved by hand.
+type fixture struct {
+	*Cache
+	t     *testing.T
+	arena *secret.Arena
+	at    time.Time
+}
+
+func open(t *testing.T) *fixture {
+	t.Helper()
+	arena, err := secret.NewArena(64 << 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = arena.Close() })
+	f := &fixture{t: t, arena: arena, at: time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)}
+	up := uplink.New(&uplink.Identity{}, arena, slog.New(slog.DiscardHandler), "test")
+	f.Cache = New(up, func() time.Time { return f.at })
+	return f
+}
+
+// hold puts a lease into the cache as if it had just come.
+func (f *fixture) hold(id, name, value string, grants ...grant.Grant) {
+	f.t.Helper()
+	b, err := f.arena.From([]byte(value))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.leases[id] = &entry{came: f.at, Leased: &uplink.Leased{
+		Credential: id, Name: name, Version: 1, Grants: grants, Fields: []uplink.Field{{Name: "token", Secret: true, Value: b}},
+	}}
+	f.refs[name] = id
+}
+
+func (f *fixture) read(ref string, job grant.Job) (value string, c Copy, err error) {
+	err = f.Read(f.t.Context(), ref, job, func(got Copy) error {
+		value, c = string(got.Fields[0].Value.Reveal()), got
+		return nil
+	})
+	return value, c, err
+}
+
+func allowing(name string, ttl, offline time.Duration, users ...string) grant.Grant {
+	return grant.Grant{Name: name, Conditions: grant.Conditions{Access: grant.Read, TTL: ttl, Offline: offline, JobUsers: users}}
+}
+
+var (
+	etl = grant.Job{User: "etl", UID: "1001"}
+	bob = grant.Job{User: "bob", UID: "1002"}
+)
+
+// Without its server a lease is served to its end, as stale, and not a second
+// longer; each job is judged by the conditions that came with it.
+func TestServedToItsEnd(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	f.hold("c1", "crm", "tok", allowing("g", time.Minute, 0, "etl"))
+	f.at = f.at.Add(59 * time.Second)
+	got, c, err := f.read("crm", etl)
+	if err != nil || got != "tok" || c.Remaining != time.Second || !c.Stale {
+		t.Errorf("%q, %+v, %v; want it for a second more, stale", got, c, err)
+	}
+	if got, _, err := f.read("crm", bob); !errors.Is(err, uplink.ErrRefused) || got != "" {
+		t.Errorf("another user: %q, %v; want ErrRefused", got, err)
+	}
+	if got, _, err := f.read("other", etl); !errors.Is(err, uplink.ErrNotReachable) || got != "" {
+		t.Errorf("what is not held: %q, %v; want ErrNotReachable", got, err)
+	}
+	f.at = f.at.Add(time.Second)
+	if got, _, err := f.read("crm", etl); !errors.Is(err, uplink.ErrNotReachable) || got != "" {
+		t.Errorf("at its end: %q, %v; want ErrNotReachable", got, err)
+	}
+	f.wipeEnded()
+	if n, bytes := f.Size(); n != 0 || bytes != 0 || f.arena.InUse() != 0 {
+		t.Errorf("%d leases, %d bytes, %d in the arena are left", n, bytes, f.arena.InUse())
+	}
+}
+
+// Each grant's time ends for the jobs that it alone allows.
+func TestEachGrantHasItsTime(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	f.hold("c1", "crm", "tok", allowing("short", time.Minute, 0, "etl"), allowing("long", time.Hour, 0, "bob"))
+	f.at = f.at.Add(2 * time.Minute)
+	if got, _, err := f.read("crm", etl); !errors.Is(err, uplink.ErrNotReachable) || got != "" {
+		t.Errorf("etl after its grant's time: %q, %v; the server is to be asked", got, err)
+	}
+	if got, c, err := f.read("crm", bob); err != nil || got != "tok" || c.Remaining != 58*time.Minute {
+		t.Errorf("bob: %q, %+v, %v", got, c, err)
+	}
+}
+
+func TestLeft(t *testing.T) {
+	t.Parallel()
+	came := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
+	away := func(since time.Duration) uplink.State { return uplink.State{LastContact: came.Add(since)} }
+	online := uplink.State{Connected: true}
+	for _, tt := range []struct {
+		name         string
+		ttl, offline time.Duration
+		after        time.Duration
+		link         uplink.State
+		want         time.Duration
+	}{
+		{"fresh", time.Minute, 0, 0, online, time.Minute},
+		{"ended", time.Minute, 0, time.Minute, online, 0},
+		{"offline time does not count while connected", time.Minute, time.Hour, time.Minute, online, 0},
+		{"offline time counts from the last contact", time.Minute, time.Hour, 2 * time.Minute, away(30 * time.Second), 58*time.Minute + 30*time.Second},
+		{"offline time shortens nothing", time.Hour, time.Minute, 30 * time.Minute, away(0), 30 * time.Minute},
+		{"offline time ends", time.Minute, time.Hour, time.Hour + time.Second, away(time.Second), 0},
+		{"never any contact", time.Minute, time.Hour, 0, uplink.State{}, time.Minute},
+	} {
+		e := entry{came: came}
+		if got := e.left(allowing("g", tt.ttl, tt.offline), came.Add(tt.after), tt.link); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+// Neither a sleeping machine, whose monotonic clock stands still, nor a wall
+// clock that is set back lengthens a lease.
+func TestElapsedTakesTheLongerClock(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	slept := start.Round(0).Add(time.Hour) // the wall clock went on, without a monotonic reading
+	if got := elapsed(start, slept); got < time.Hour {
+		t.Errorf("after a sleep of an hour: %s", got)
+	}
+	later := start.Add(time.Minute)
+	if got := elapsed(start, later); got != time.Minute {
+		t.Errorf("after a minute: %s", got)
+	}
+}
+
+// A drop wipes, and a lease that was on its way meanwhile is not kept.
+func TestDropAndKept(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	for _, id := range []string{"c1", "c2", "c3"} {
+		f.hold(id, "name-"+id, "tok", allowing("g", time.Hour, 0))
+	}
+	before := f.epoch
+	f.drop("c1")
+	f.kept([]string{"c2"})
+	if f.epoch == before {
+		t.Error("what comes now would be taken for current")
+	}
+	held := f.held()
+	if len(held) != 1 || held[0].Credential != "c2" {
+		t.Errorf("held: %v, want c2 alone", held)
+	}
+	if got, _, err := f.read("name-c1", etl); err == nil {
+		t.Errorf("dropped and served: %q", got)
+	}
+	f.kept(nil)
+	if f.arena.InUse() != 0 {
+		t.Errorf("%d bytes are left in the arena", f.arena.InUse())
+	}
+}
+
+// A caller that goes away does not wait for the server.
+func TestCallerGoesAway(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := f.Read(ctx, "crm", etl, func(Copy) error { return nil })
+	if err == nil {
+		t.Error("read something")
+	}
+}
+
+func TestListAndExplainOffline(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	f.hold("c1", "crm", "tok", allowing("g", time.Minute, 0, "etl"))
+	items, stale, err := f.List(t.Context(), etl)
+	if err != nil || !stale || len(items) != 1 || items[0].Name != "crm" {
+		t.Errorf("%+v, %t, %v", items, stale, err)
+	}
+	if items, _, _ := f.List(t.Context(), bob); len(items) != 0 {
+		t.Errorf("bob's list: %+v", items)
+	}
+	if ok, reason, err := f.Explain(t.Context(), "crm", etl); !ok || reason != "allowed by grant g" || err != nil {
+		t.Errorf("%t %q %v", ok, reason, err)
+	}
+	refused := "no grant lets this job on this host read it, or there is no such credential"
+	for _, ref := range []string{"crm", "nothing"} {
+		if ok, reason, _ := f.Explain(t.Context(), ref, bob); ok || reason != refused {
+			t.Errorf("bob and %s: %t %q", ref, ok, reason)
+		}
+	}
+}
