@@ -139,6 +139,11 @@ func (c *Cache) lease(ctx context.Context, reference string, job grant.Job) erro
 	if err != nil {
 		return err
 	}
+	return c.keep(l, reference, came, epoch)
+}
+
+// keep takes a lease in, unless something was dropped since it was asked for.
+func (c *Cache) keep(l *uplink.Leased, reference string, came time.Time, epoch uint64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.epoch != epoch {
