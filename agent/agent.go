@@ -43,6 +43,14 @@ func Run(ctx context.Context, c Config) error {
 	if err := secret.Conceal(); err != nil {
 		return err
 	}
+	if _, err := os.Stat(c.State); err != nil {
+		return ErrNotEnrolled
+	}
+	release, err := uplink.Lock(c.State)
+	if err != nil {
+		return err
+	}
+	defer release()
 	id, err := uplink.LoadIdentity(c.State)
 	if err != nil {
 		return err
@@ -84,7 +92,10 @@ func Run(ctx context.Context, c Config) error {
 	if err := jobs.Shutdown(stop); err != nil {
 		c.Log.Warn("jobs were cut off", "error", err)
 	}
-	up.Flush(stop)
+	leases.Wipe()
+	report, reported := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer reported()
+	up.Flush(report)
 	disconnect()
 	for range cap(parts) {
 		if failed := <-parts; failed != nil {

@@ -70,7 +70,7 @@ func (c *Cache) Read(ctx context.Context, reference string, job grant.Job, take 
 		if err != nil && !errors.Is(err, errChanged) {
 			return err
 		}
-		logged = led
+		logged = led && err == nil
 	}
 	return errChanged
 }
@@ -191,7 +191,7 @@ func elapsed(from, to time.Time) time.Duration {
 	return max(to.Sub(from), to.Round(0).Sub(from.Round(0)))
 }
 
-// Run wipes leases that have ended, until ctx ends; then it wipes all.
+// Run wipes leases that have ended, until ctx ends.
 func (c *Cache) Run(ctx context.Context) {
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
@@ -200,7 +200,6 @@ func (c *Cache) Run(ctx context.Context) {
 		case <-tick.C:
 			c.wipeEnded()
 		case <-ctx.Done():
-			c.kept(nil)
 			return
 		}
 	}
@@ -216,6 +215,9 @@ func (c *Cache) wipeEnded() {
 		}
 	}
 }
+
+// Wipe wipes every lease.
+func (c *Cache) Wipe() { c.kept(nil) }
 
 // forget wipes one lease; c.mu is held.
 func (c *Cache) forget(id string) {

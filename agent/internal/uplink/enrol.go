@@ -7,9 +7,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -49,6 +51,11 @@ func Enroll(ctx context.Context, e Enrolment) (*Identity, error) {
 	if _, err := os.Stat(filepath.Join(e.State, identityFile)); err == nil {
 		return nil, fmt.Errorf("%w: to enrol it anew, stop the agent and remove %s", ErrEnrolled, filepath.Join(e.State, identityFile))
 	}
+	release, err := Lock(e.State)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	key, err := pendingKey(e.State)
 	if err != nil {
 		return nil, err
@@ -64,10 +71,10 @@ func Enroll(ctx context.Context, e Enrolment) (*Identity, error) {
 	if err := checkRoot(s.Root, e.Fingerprint); err != nil {
 		return nil, err
 	}
-	if err := writeStored(filepath.Join(e.State, identityFile), s, key); err != nil {
-		return nil, err
+	if _, err := newIdentity(e.State, s, key); err != nil {
+		return nil, fmt.Errorf("the server sent a certificate that is of no use: %w", err)
 	}
-	if err := os.Remove(filepath.Join(e.State, pendingFile)); err != nil {
+	if err := writeStored(filepath.Join(e.State, identityFile), s, key); err != nil {
 		return nil, err
 	}
 	return LoadIdentity(e.State)
@@ -104,8 +111,20 @@ func join(ctx context.Context, e Enrolment, key *ecdsa.PrivateKey) (*wire.JoinRe
 	return nil, fmt.Errorf("%w at %s: %s", ErrNotReachable, e.Server, plain(status.Convert(err).Message()))
 }
 
+// dial makes a client of one connection. gRPC would make another one once that
+// is lost, whenever somebody asks, and with a certificate that may have been
+// replaced meanwhile; what goes over a connection is bound to it anyway.
 func dial(server string, creds credentials.TransportCredentials) (*grpc.ClientConn, error) {
+	var dialled atomic.Bool
+	once := func(ctx context.Context, address string) (net.Conn, error) {
+		if dialled.Swap(true) {
+			return nil, errors.New("the connection is lost")
+		}
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", address)
+	}
 	return grpc.NewClient("passthrough:///"+server,
+		grpc.WithContextDialer(once),
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(wire.MaxMessage)),

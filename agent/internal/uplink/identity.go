@@ -80,6 +80,10 @@ func LoadIdentity(state string) (*Identity, error) {
 	if next, err := id.pendingNext(); err == nil && next == nil {
 		_ = os.Remove(filepath.Join(state, nextFile)) // it is overwritten at the latest
 	}
+	// The enrolment is done; another one is to make another key.
+	if err := os.Remove(filepath.Join(state, pendingFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	return id, nil
 }
 
@@ -97,7 +101,7 @@ func newIdentity(state string, s stored, key *ecdsa.PrivateKey) (*Identity, erro
 	if err != nil {
 		return nil, err
 	}
-	if name, err := identity.NameOf(leaf); err != nil || name.ID != s.Host || !key.PublicKey.Equal(leaf.PublicKey) {
+	if name, err := identity.NameOf(leaf); err != nil || name.ID != s.Host || name.TrustDomain != s.TrustDomain || !key.PublicKey.Equal(leaf.PublicKey) {
 		return nil, errIdentity
 	}
 	id := &Identity{
@@ -107,7 +111,25 @@ func newIdentity(state string, s stored, key *ecdsa.PrivateKey) (*Identity, erro
 		state: state, stored: s, key: key,
 	}
 	id.roots.AddCert(root)
-	return id, nil
+	return id, id.verify()
+}
+
+// verify holds the certificate against the root, at the time when it began: the
+// clocks of host and server may differ, and one that has ended can be recovered.
+func (id *Identity) verify() error {
+	between := x509.NewCertPool()
+	for _, der := range id.own.Certificate[1:] {
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			return err
+		}
+		between.AddCert(cert)
+	}
+	_, err := id.own.Leaf.Verify(x509.VerifyOptions{
+		Roots: id.roots, Intermediates: between, CurrentTime: id.own.Leaf.NotBefore,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	return err
 }
 
 // halfUsed is half a certificate's life after it began, and up to a tenth of it
@@ -165,8 +187,8 @@ func (id *Identity) renewed(certificates [][]byte, key *ecdsa.PrivateKey, now ti
 // stores it first.
 func pendingKey(state string) (*ecdsa.PrivateKey, error) {
 	path := filepath.Join(state, pendingFile)
-	if _, key, err := readStored(path); !errors.Is(err, fs.ErrNotExist) {
-		return key, err
+	if _, key, err := readStored(path); err == nil {
+		return key, nil
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

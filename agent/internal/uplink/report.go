@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -167,6 +168,12 @@ func (u *Uplink) report(ctx context.Context, agents wire.AgentsClient) {
 	}
 }
 
+// unsendable says that a message did not get as far as the network.
+func unsendable(err error) bool {
+	s := status.Convert(err)
+	return s.Code() == codes.Internal && strings.Contains(s.Message(), "marshal")
+}
+
 // send returns what is to be sent again. A batch that the server will never
 // take is sent in pieces, so that one usage cannot hold up the others.
 func (u *Uplink) send(ctx context.Context, agents wire.AgentsClient, batch []Usage) (left []Usage) {
@@ -187,7 +194,7 @@ func (u *Uplink) send(ctx context.Context, agents wire.AgentsClient, batch []Usa
 	switch code := status.Code(err); {
 	case err == nil:
 		return nil
-	case code != codes.InvalidArgument && code != codes.Internal:
+	case code != codes.InvalidArgument && !unsendable(err):
 		u.log.Warn("reads are not reported yet", "error", plain(status.Convert(err).Message()))
 		return batch
 	case len(batch) == 1:

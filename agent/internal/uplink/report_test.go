@@ -102,6 +102,28 @@ func TestOneReportCannotHoldUpTheOthers(t *testing.T) {
 	}
 }
 
+// What the server cannot log now is sent again later.
+func TestReportsWaitForTheServersLog(t *testing.T) {
+	t.Parallel()
+	u := &Uplink{log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	for _, code := range []codes.Code{codes.Unavailable, codes.Internal, codes.ResourceExhausted, codes.DeadlineExceeded} {
+		left := u.send(t.Context(), failing{code: code}, []Usage{read("1"), read("2")})
+		if len(left) != 2 {
+			t.Errorf("%v: %d are to be sent again, want both", code, len(left))
+		}
+	}
+}
+
+// failing is a server that answers every report with an error.
+type failing struct {
+	wire.AgentsClient
+	code codes.Code
+}
+
+func (f failing) Report(context.Context, *wire.ReportRequest, ...grpc.CallOption) (*wire.ReportResponse, error) {
+	return nil, status.Error(f.code, "the server could not do it; its log says why")
+}
+
 func TestFlushWaitsNoLongerThanItMay(t *testing.T) {
 	t.Parallel()
 	u := &Uplink{reports: reports{wake: make(chan struct{}, 1)}}

@@ -48,6 +48,7 @@ type Delivery struct {
 	mu       sync.Mutex
 	sessions map[string]*session // by host ID
 	given    map[string]*given   // by host ID
+	limits   map[string]*limits  // by host ID
 	// turnedAway is when each host that is not admitted was last logged. Only
 	// holders of a certificate of ours get into it.
 	turnedAway map[string]time.Time
@@ -78,7 +79,7 @@ func New(f *fleet.Fleet, v *vault.Vault, entries *audit.Log, arena *secret.Arena
 		joins: rate.NewLimiter(20, 50), recoveries: rate.NewLimiter(20, 50),
 		kick:     make(chan struct{}, 1),
 		done:     make(chan struct{}),
-		sessions: map[string]*session{}, given: map[string]*given{}, turnedAway: map[string]time.Time{},
+		sessions: map[string]*session{}, given: map[string]*given{}, limits: map[string]*limits{}, turnedAway: map[string]time.Time{},
 	}
 	own := &listenerCertificate{fleet: f, now: now}
 	tlsConfig := identity.AgentListener(own.get, f.HostIssuers(), f.TrustDomain())
@@ -117,8 +118,30 @@ func (d *Delivery) Stop() {
 
 // caller is the host that a call comes from.
 type caller struct {
-	host grant.Host
-	link *link
+	host   grant.Host
+	link   *link
+	limits *limits
+}
+
+// limits bound what one host can ask, over all its connections.
+type limits struct {
+	calls    *rate.Limiter // leases and reported reads
+	renewals *rate.Limiter
+	leasing  chan struct{} // a place for each value on its way, so that no host fills the arena
+}
+
+func (d *Delivery) limitsOf(host string) *limits {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := d.limits[host]
+	if l == nil {
+		l = &limits{
+			calls: rate.NewLimiter(1000, 2000), renewals: rate.NewLimiter(rate.Every(10*time.Second), 3),
+			leasing: make(chan struct{}, 2),
+		}
+		d.limits[host] = l
+	}
+	return l
 }
 
 type callerKey struct{}
@@ -168,7 +191,7 @@ func (d *Delivery) admit(ctx context.Context, method string) (context.Context, e
 		}
 		return nil, toStatus(err)
 	}
-	return context.WithValue(ctx, callerKey{}, caller{host: host, link: l}), nil
+	return context.WithValue(ctx, callerKey{}, caller{host: host, link: l, limits: d.limitsOf(host.ID)}), nil
 }
 
 // logTurnedAway notes a host that is not admitted, at most once a minute each.
@@ -236,7 +259,6 @@ func toStatus(err error) error {
 	if _, ok := status.FromError(err); ok {
 		return err
 	}
-	code := codes.Internal
 	switch {
 	case errors.Is(err, vault.ErrRefused):
 		// One answer for "refused" and "not there".
@@ -255,10 +277,12 @@ func toStatus(err error) error {
 		return status.Error(codes.PermissionDenied, fleet.ErrJoin.Error())
 	case errors.Is(err, credential.ErrInvalid):
 		return status.Error(codes.InvalidArgument, err.Error())
+	case errors.Is(err, audit.ErrFailed):
+		return status.Error(codes.Unavailable, "the server's audit log cannot be written: nothing is given out")
 	case errors.Is(err, secret.ErrFull):
 		return status.Error(codes.ResourceExhausted, "the server has no locked memory left: try again")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return status.FromContextError(err).Err()
 	}
-	return status.Error(code, "the server could not do it; its log says why")
+	return status.Error(codes.Internal, "the server could not do it; its log says why")
 }

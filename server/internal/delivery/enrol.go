@@ -53,11 +53,11 @@ func (d service) Recover(ctx context.Context, r *wire.RecoverRequest) (*wire.Rec
 
 // Renew gives a host the certificate of its next generation.
 func (d service) Renew(ctx context.Context, r *wire.RenewRequest) (*wire.RenewResponse, error) {
-	l := callerOf(ctx).link
-	if !l.renewals.Allow() {
+	from := callerOf(ctx)
+	if !from.limits.renewals.Allow() {
 		return nil, errTooMany
 	}
-	chain, err := d.fleet.Renew(ctx, l.certificate, r.GetCertificateRequest())
+	chain, err := d.fleet.Renew(ctx, from.link.certificate, r.GetCertificateRequest())
 	if err != nil {
 		return nil, err
 	}

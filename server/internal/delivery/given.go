@@ -22,7 +22,8 @@ type given struct {
 }
 
 // give notes what a host is about to get.
-func (d *Delivery) give(host, credentialID string, version uint64, ends time.Time) {
+func (d *Delivery) give(host, credentialID string, version uint64, grants []grant.Grant) {
+	ends := d.now().Add(longest(grants))
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	g := d.given[host]
@@ -83,7 +84,7 @@ func (g *given) prune(now time.Time) {
 func longest(grants []grant.Grant) time.Duration {
 	var most time.Duration
 	for _, g := range grants {
-		most = max(most, g.TTL, g.Offline)
+		most = max(most, g.TTL+g.Offline) // the host may have had contact until the lease's end
 	}
 	return most + time.Minute // the agent's clock and ours may differ
 }

@@ -24,13 +24,13 @@ func (d service) Lease(ctx context.Context, r *wire.LeaseRequest) (*wire.LeaseRe
 	if s == nil {
 		return nil, status.Error(codes.FailedPrecondition, "open the watch first")
 	}
-	if !from.link.calls.Allow() {
+	if !from.limits.calls.Allow() {
 		return nil, errTooMany
 	}
-	if err := s.begin(ctx); err != nil {
+	if err := s.begin(ctx, from.limits.leasing); err != nil {
 		return nil, err
 	}
-	defer s.done()
+	defer func() { <-from.limits.leasing }()
 	if len(r.GetRequest()) > 64 || len(r.GetReference()) > 256 {
 		return nil, status.Error(codes.InvalidArgument, "request or reference: too long")
 	}
@@ -42,6 +42,7 @@ func (d service) Lease(ctx context.Context, r *wire.LeaseRequest) (*wire.LeaseRe
 	defer opened.Value.Wipe()
 	c := opened.Credential
 	terms := digest(c, opened.Grants)
+	d.give(from.host.ID, c.ID, opened.Version.Number, opened.Grants)
 	out := &wire.LeaseResponse{
 		Credential: c.ID, Name: c.Name, Kind: string(c.Kind), Application: c.Application,
 		AuthType: string(c.AuthType), Version: opened.Version.Number,
@@ -50,8 +51,12 @@ func (d service) Lease(ctx context.Context, r *wire.LeaseRequest) (*wire.LeaseRe
 	if out.Fields, err = d.seal(s.sealer, r.GetRequest(), opened); err != nil {
 		return nil, err
 	}
-	d.give(from.host.ID, c.ID, opened.Version.Number, d.now().Add(longest(opened.Grants)))
-	return out, d.register(from.host, s, c, held{version: opened.Version.Number, terms: terms})
+	if err := d.register(from.host, s, c, held{version: opened.Version.Number, terms: terms}); err != nil {
+		return nil, err
+	}
+	// Once more: an older drop may have been acknowledged in between.
+	d.give(from.host.ID, c.ID, opened.Version.Number, opened.Grants)
+	return out, nil
 }
 
 // register notes the lease and then looks again: a change that came between the
@@ -60,10 +65,13 @@ func (d *Delivery) register(h grant.Host, s *session, c credential.Metadata, l h
 	s.mu.Lock()
 	s.held[c.ID] = l
 	s.mu.Unlock()
+	if s.ended() {
+		return errEnded
+	}
 	if _, err := d.fleet.Check(s.link.certificate); err != nil {
 		return err
 	}
-	if d.stillGood(h, c.ID, l) {
+	if _, ok := d.stillGood(h, c.ID, l); ok {
 		return nil
 	}
 	s.mu.Lock()
@@ -119,7 +127,7 @@ func (d service) Report(ctx context.Context, r *wire.ReportRequest) (*wire.Repor
 	if len(r.GetUsage()) > maxReport {
 		return nil, status.Errorf(codes.InvalidArgument, "at most %d usages a report", maxReport)
 	}
-	if !from.link.calls.AllowN(time.Now(), len(r.GetUsage())) {
+	if !from.limits.calls.AllowN(time.Now(), len(r.GetUsage())) {
 		return nil, errTooMany
 	}
 	var all errgroup.Group // they share the log's fsync

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 
@@ -24,8 +23,6 @@ type link struct {
 	certificate fleet.Certificate // zero where the peer showed none
 	exporter    []byte
 	session     atomic.Pointer[session] // set by Watch
-	calls       *rate.Limiter           // leases and reported reads
-	renewals    *rate.Limiter
 }
 
 // AuthType is part of gRPC's contract.
@@ -49,10 +46,7 @@ func (h handshaker) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInf
 		return nil, nil, err
 	}
 	proved := info.(credentials.TLSInfo)
-	l := &link{
-		CommonAuthInfo: proved.CommonAuthInfo, conn: conn, began: began,
-		calls: rate.NewLimiter(1000, 2000), renewals: rate.NewLimiter(rate.Every(10*time.Second), 3),
-	}
+	l := &link{CommonAuthInfo: proved.CommonAuthInfo, conn: conn, began: began}
 	if l.exporter, err = envelope.Exporter(&proved.State); err != nil {
 		conn.Close()
 		return nil, nil, err

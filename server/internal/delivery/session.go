@@ -35,7 +35,6 @@ type session struct {
 	ackWake  chan struct{} // acked grew
 	closed   chan struct{}
 	once     sync.Once
-	leasing  chan struct{}     // bounds the values that are in the arena for this host
 	dropped  map[uint64]string // credential ID of each drop that is not acknowledged, by sequence
 }
 
@@ -48,20 +47,32 @@ type held struct {
 	terms   []byte
 }
 
-// begin waits for its turn to lease: a host has two values on their way at most,
-// so that it cannot fill the arena alone.
-func (s *session) begin(ctx context.Context) error {
+// begin waits for the host's turn to lease; the caller gives the place back.
+func (s *session) begin(ctx context.Context, leasing chan struct{}) error {
 	select {
-	case s.leasing <- struct{}{}:
-		return nil
+	case leasing <- struct{}{}:
 	case <-s.closed:
-		return status.Error(codes.FailedPrecondition, "the watch has ended: open it again")
+		return errEnded
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if s.ended() {
+		<-leasing
+		return errEnded
+	}
+	return nil
 }
 
-func (s *session) done() { <-s.leasing }
+var errEnded = status.Error(codes.FailedPrecondition, "the watch has ended: open it again")
+
+func (s *session) ended() bool {
+	select {
+	case <-s.closed:
+		return true
+	default:
+		return false
+	}
+}
 
 // push queues an event for the agent.
 func (s *session) push(e *wire.WatchEvent) uint64 {
@@ -123,18 +134,19 @@ func (d service) Watch(stream wire.Agents_WatchServer) error {
 	s := &session{
 		host: from.host.ID, link: from.link, sealer: sealer, held: map[string]held{},
 		wake: make(chan struct{}, 1), ackWake: make(chan struct{}, 1), closed: make(chan struct{}),
-		leasing: make(chan struct{}, 2), dropped: map[uint64]string{},
+		dropped: map[uint64]string{},
 	}
 	defer sealer.Wipe()
 	confirmed := d.confirm(from.host, s, hello.GetHeld())
 	if !from.link.session.CompareAndSwap(nil, s) {
 		return status.Error(codes.FailedPrecondition, "this connection has a watch already")
 	}
-	d.enter(s)
-	defer d.leave(s)
+	// Before enter, from where on drops may come: welcome is the first.
 	s.push(&wire.WatchEvent{Event: &wire.WatchEvent_Welcome{Welcome: &wire.Welcome{
 		Encapsulation: encapsulation, Confirmed: confirmed,
 	}}})
+	d.enter(s)
+	defer d.leave(s)
 	go d.receive(s, stream)
 	// What changed between confirm and enter is caught here.
 	d.recheck(s)
@@ -222,7 +234,8 @@ func (d *Delivery) confirm(h grant.Host, s *session, presented []*wire.Held) []s
 			continue
 		}
 		mine := held{version: p.GetVersion(), terms: p.GetTerms()}
-		if d.stillGood(h, p.GetCredential(), mine) {
+		if grants, ok := d.stillGood(h, p.GetCredential(), mine); ok {
+			d.give(h.ID, p.GetCredential(), mine.version, grants)
 			s.held[p.GetCredential()] = mine
 			confirmed = append(confirmed, p.GetCredential())
 		}
@@ -230,13 +243,14 @@ func (d *Delivery) confirm(h grant.Host, s *session, presented []*wire.Held) []s
 	return confirmed
 }
 
-func (d *Delivery) stillGood(h grant.Host, id string, have held) bool {
+// stillGood returns the grants behind a lease that is allowed as it is.
+func (d *Delivery) stillGood(h grant.Host, id string, have held) ([]grant.Grant, bool) {
 	c, ok := d.vault.Get(id)
 	if !ok || c.Version != have.version {
-		return false
+		return nil, false
 	}
 	now := d.vault.Permits(h, c)
-	return now.Allowed && bytes.Equal(digest(c, now.Grants), have.terms)
+	return now.Grants, now.Allowed && bytes.Equal(digest(c, now.Grants), have.terms)
 }
 
 // digest names the terms of a lease: any change to the grants behind it, or to
@@ -302,7 +316,7 @@ func (d *Delivery) recheck(s *session) {
 	}
 	s.mu.Unlock()
 	for id, l := range have {
-		if d.stillGood(h, id, l) {
+		if _, ok := d.stillGood(h, id, l); ok {
 			continue
 		}
 		s.mu.Lock()

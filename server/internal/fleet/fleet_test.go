@@ -176,7 +176,7 @@ func TestJoinTokenEndsWithARevokedHost(t *testing.T) {
 	if err := f.Revoke(t.Context(), admin, joined.Host); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, f, r, token, newKey(t), "a host that joined with this token is revoked")
+	refused(t, f, r, token, newKey(t), "a host that joined with this token is revoked or frozen")
 	if _, err := join(t, f, other, newKey(t)); err != nil {
 		t.Errorf("another token: %v", err)
 	}

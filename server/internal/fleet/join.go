@@ -210,8 +210,8 @@ func (f *Fleet) readJoinToken(tx *barrier.Tx, id, random string, key [32]byte) (
 	}
 	// It would be the way back for a host that was put out.
 	for _, host := range t.Joined {
-		if h, err := f.Get(host); err == nil && !h.Revoked.IsZero() {
-			return t, "a host that joined with this token is revoked"
+		if h, err := f.Get(host); err == nil && !(h.Revoked.IsZero() && h.Frozen.IsZero()) {
+			return t, "a host that joined with this token is revoked or frozen"
 		}
 	}
 	return t, ""
