@@ -54,8 +54,14 @@ generate-check: $(TOOLS) ## fails where the committed wire code is not what gene
 fuzz: ## every fuzz target for 20 seconds each (FUZZTIME=5m: longer)
 	@tools/fuzz.sh $(or $(FUZZTIME),20s)
 
-bench: ## all benchmarks
+ifdef MICRO
+bench:
 	go test -run '^$$' -bench . -benchmem ./...
+else
+bench: build ## the goals of speed beside their floors (FLAGS="-json": see bin/bench -help; MICRO=1: Go's benchmarks)
+	@CGO_ENABLED=0 go build -buildvcs=false -trimpath -o bin/bench ./test/bench
+	@bin/bench -bin bin $(FLAGS)
+endif
 
 clean: ## removes what was built
 	rm -rf bin
