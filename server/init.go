@@ -39,10 +39,24 @@ const (
 	fingerprintFile = "ca-fingerprint"
 )
 
+// SealKind is what will open a vault.
+type SealKind string
+
+// What there is to open a vault with.
+const (
+	SealKeyFile    SealKind = "keyfile"
+	SealPassphrase SealKind = "passphrase"
+	SealShamir     SealKind = "shamir"
+)
+
 // Init is what a new vault is made from.
 type Init struct {
 	Data        string
-	KeyFile     string // empty: DIR/unseal.key
+	Seal        SealKind
+	KeyFile     string         // empty: DIR/unseal.key
+	Passphrase  *secret.Buffer // for SealPassphrase; 36 characters or more
+	Shares      int            // for SealShamir: how many are made
+	Threshold   int            // and how many of them open the vault
 	Admin       string
 	Password    *secret.Buffer
 	TrustDomain string
@@ -53,7 +67,28 @@ type Init struct {
 type Initialised struct {
 	CAFingerprint string
 	LogKey        string
-	KeyFile       string
+	KeyFile       string   // empty: another seal
+	UnsealShares  []string // to be handed out; nothing else has them
+}
+
+// ErrSeal means that a vault cannot be sealed as Init says; what it wraps says why.
+var ErrSeal = errors.New("no vault was made")
+
+// check is before anything is written.
+func (c Init) check() (err error) {
+	switch c.Seal {
+	case SealKeyFile:
+	case SealPassphrase:
+		err = seal.CheckPassphrase(c.Passphrase)
+	case SealShamir:
+		err = seal.CheckShareCount(c.Shares, c.Threshold)
+	default:
+		err = fmt.Errorf("there is no seal %q", c.Seal)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrSeal, err)
+	}
+	return nil
 }
 
 // Create makes a vault: ErrExists where there is one. It builds the whole beside
@@ -61,6 +96,9 @@ type Initialised struct {
 // like a vault, and Create may simply be called again.
 func Create(ctx context.Context, c Init) (Initialised, error) {
 	if err := validTrustDomain(c.TrustDomain); err != nil {
+		return Initialised{}, err
+	}
+	if err := c.check(); err != nil {
 		return Initialised{}, err
 	}
 	final, partial := filepath.Join(c.Data, vaultFolder), filepath.Join(c.Data, partialFolder)
@@ -120,8 +158,24 @@ func build(ctx context.Context, arena *secret.Arena, dir string, c Init) (out In
 	if out.CAFingerprint, err = fill(ctx, dir, vault, b, log, keys, c); err != nil {
 		return out, err
 	}
-	out.KeyFile, err = sealWithKeyFile(arena, dir, vault, root, c)
-	return out, err
+	return out, out.seal(arena, filepath.Join(dir, sealFile), vault, root, c)
+}
+
+// seal is the last step: only now can the vault be opened again.
+func (out *Initialised) seal(arena *secret.Arena, header, vault string, root *secret.Buffer, c Init) (err error) {
+	switch c.Seal {
+	case SealPassphrase:
+		return seal.CreateWithPassphrase(arena, header, vault, root, c.Passphrase)
+	case SealShamir:
+		lines, err := seal.CreateWithShares(arena, header, vault, root, c.Shares, c.Threshold)
+		for _, line := range lines {
+			out.UnsealShares = append(out.UnsealShares, string(line.Reveal()))
+			line.Wipe()
+		}
+		return err
+	}
+	out.KeyFile, err = sealWithKeyFile(arena, header, vault, root, c)
+	return err
 }
 
 // fill stores what a new vault begins with.
@@ -143,8 +197,7 @@ func fill(ctx context.Context, dir, vault string, b *barrier.Barrier, log *audit
 	return f.RootFingerprint(), writeConsole(filepath.Join(dir, consoleFile), f, consoleHosts(c.Hosts))
 }
 
-// sealWithKeyFile is the last step: only now can the vault be opened again.
-func sealWithKeyFile(arena *secret.Arena, dir, vault string, root *secret.Buffer, c Init) (path string, err error) {
+func sealWithKeyFile(arena *secret.Arena, header, vault string, root *secret.Buffer, c Init) (path string, err error) {
 	if path = c.KeyFile; path == "" {
 		path = filepath.Join(c.Data, keyFile)
 	}
@@ -158,7 +211,7 @@ func sealWithKeyFile(arena *secret.Arena, dir, vault string, root *secret.Buffer
 		return "", err
 	}
 	defer key.Wipe()
-	return path, seal.Create(arena, filepath.Join(dir, sealFile), vault, root, key)
+	return path, seal.Create(arena, header, vault, root, key)
 }
 
 // The log's private keys are two records of this kind.

@@ -18,6 +18,7 @@ import (
 	"github.com/strongroom/strongroom/server/internal/rest"
 	"github.com/strongroom/strongroom/server/internal/seal"
 	"github.com/strongroom/strongroom/server/internal/vault"
+	"github.com/strongroom/strongroom/shared/api"
 	"github.com/strongroom/strongroom/shared/secret"
 )
 
@@ -30,9 +31,25 @@ type rooms struct {
 	agents   net.Listener
 }
 
-// unsealAtStart opens the vault where the key file is there, and returns the
-// agents' address. Without the file the server serves sealed.
+// byRequest is who unseals without a token.
+const byRequest = "unseal request"
+
+// unsealAtStart opens the vault with the passphrase where one was given, or with
+// the key file where it is there, and returns the agents' address. Without both
+// the server serves sealed.
 func (s *Server) unsealAtStart(ctx context.Context) (agents string, err error) {
+	if s.config.Passphrase != nil {
+		defer s.config.Passphrase.Wipe()
+		agents, err = s.unsealWithPassphrase(ctx, s.config.Passphrase, "system")
+		if errors.Is(err, seal.ErrWrongKey) {
+			return "", fmt.Errorf("%w: --passphrase is that of another vault, or mistyped", err)
+		}
+		return agents, err
+	}
+	if !s.header.HasKeyFile() && s.config.KeyFile == "" {
+		s.config.Log.Warn("serving sealed: this vault opens with " + s.header.OpensWith())
+		return "", nil
+	}
 	key, err := seal.ReadKeyFile(s.arena, s.keyFile())
 	if errors.Is(err, os.ErrNotExist) {
 		s.config.Log.Warn("serving sealed: there is no key file", "path", s.keyFile())
@@ -42,37 +59,76 @@ func (s *Server) unsealAtStart(ctx context.Context) (agents string, err error) {
 		return "", err
 	}
 	defer key.Wipe()
-	agents, err = s.unseal(ctx, key, "system")
+	agents, err = s.unsealWithKey(ctx, key, "system")
 	if errors.Is(err, seal.ErrWrongKey) {
 		return "", fmt.Errorf("%w: %s is the key file of another vault; name the right one with --key-file", err, s.keyFile())
 	}
 	return agents, err
 }
 
-// unsealByRequest is what people's unseal does, with the text of a key file.
-func (s *Server) unsealByRequest(ctx context.Context, keyFile *secret.Buffer) error {
-	key, err := seal.ParseKeyFile(s.arena, keyFile)
-	if err != nil {
-		return err
+// unsealByRequest is what people's unseal does.
+func (s *Server) unsealByRequest(ctx context.Context, with rest.Unsealing) (api.Seal, error) {
+	if with.Reset {
+		if err := s.resetShares(ctx); err != nil {
+			return api.Seal{}, err
+		}
 	}
-	defer key.Wipe()
-	_, err = s.unseal(ctx, key, "unseal request")
-	return err
+	var err error
+	switch {
+	case with.Share != nil:
+		return s.unsealWithShare(ctx, with.Share)
+	case with.Passphrase != nil:
+		_, err = s.unsealWithPassphrase(ctx, with.Passphrase, byRequest)
+	case with.KeyFile != nil:
+		var key *secret.Buffer
+		if key, err = seal.ParseKeyFile(s.arena, with.KeyFile); err == nil {
+			defer key.Wipe()
+			_, err = s.unsealWithKey(ctx, key, byRequest)
+		}
+	}
+	if err != nil {
+		return api.Seal{}, err
+	}
+	return api.Seal{Sealed: s.sealed.Load(), Shares: s.collected()}, nil
 }
 
-// unseal opens the vault and returns the agents' address.
-func (s *Server) unseal(ctx context.Context, key *secret.Buffer, actor string) (agents string, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	// The key is tried also where the vault is open: who asks wants to know
-	// whether it is the right one.
+func (s *Server) unsealWithKey(ctx context.Context, key *secret.Buffer, actor string) (agents string, err error) {
 	root, err := s.header.UnsealKeyFile(s.arena, key)
-	if err != nil {
-		entry := audit.Entry{Actor: actor, Action: "vault.unseal", Outcome: audit.Refused, Reason: "wrong key file"}
-		_, logged := s.log.Append(ctx, entry)
-		return "", errors.Join(err, logged)
+	return s.unseal(ctx, root, err, actor, "wrong key file")
+}
+
+// unsealWithPassphrase tries one at a time, since each takes much memory. Who
+// waits does not hold up sealing.
+func (s *Server) unsealWithPassphrase(ctx context.Context, passphrase *secret.Buffer, actor string) (agents string, err error) {
+	select {
+	case s.stretching <- struct{}{}:
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	root, err := s.header.UnsealPassphrase(s.arena, passphrase)
+	<-s.stretching
+	return s.unseal(ctx, root, err, actor, "wrong passphrase")
+}
+
+// refused writes into the log why nothing was opened, and returns why.
+func (s *Server) refused(ctx context.Context, actor, reason string, why error) error {
+	entry := audit.Entry{Actor: actor, Action: "vault.unseal", Outcome: audit.Refused, Reason: reason}
+	if _, err := s.log.Append(ctx, entry); err != nil {
+		return fmt.Errorf("logging that an unseal was refused: %w", err)
+	}
+	return why
+}
+
+// unseal opens the vault with the root key that was found, or logs that none was,
+// wipes it, and returns the agents' address. The key is looked for also where the
+// vault is open: who asks wants to know whether what he has is right.
+func (s *Server) unseal(ctx context.Context, root *secret.Buffer, notFound error, actor, reason string) (agents string, err error) {
+	if notFound != nil {
+		return "", s.refused(ctx, actor, reason, notFound)
 	}
 	defer root.Wipe()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.rooms != nil {
 		return s.rooms.agents.Addr().String(), nil
 	}
@@ -83,6 +139,7 @@ func (s *Server) unseal(ctx context.Context, key *secret.Buffer, actor string) (
 	}
 	s.rooms = r
 	s.sealed.Store(false)
+	s.shares.reset() // what was collected while another way opened it
 	return r.agents.Addr().String(), nil
 }
 

@@ -41,9 +41,12 @@ type Config struct {
 	Agents  string // HOST:PORT of the agents' listener
 	Console string // HOST:PORT of the people's
 	KeyFile string // empty: DIR/unseal.key
-	Version string
-	Log     *slog.Logger
-	Ready   func(Ready) // called once
+	// Passphrase opens the vault instead of the key file; nil: there is none. Run
+	// wipes it as soon as it was tried.
+	Passphrase *secret.Buffer
+	Version    string
+	Log        *slog.Logger
+	Ready      func(Ready) // called once
 }
 
 // Ready says where the server listens.
@@ -62,11 +65,13 @@ type Server struct {
 	catalogue *catalogue.Catalogue
 	rest      *rest.REST
 	console   atomic.Pointer[tls.Certificate]
+	shares    collection
 
-	sealed atomic.Bool
-	mu     sync.Mutex // serialises seal and unseal
-	rooms  *rooms     // nil while sealed
-	fail   chan error // a room stopped by itself
+	stretching chan struct{} // has room for one: a passphrase at a time
+	sealed     atomic.Bool
+	mu         sync.Mutex // serialises seal and unseal
+	rooms      *rooms     // nil while sealed
+	fail       chan error // a room stopped by itself
 }
 
 // Run serves until ctx ends and then returns nil within 5 s.
@@ -112,7 +117,7 @@ func open(c Config) (*Server, error) {
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w in %s: make one with strongroom-server init --data %s", ErrNoVault, c.Data, c.Data)
 	}
-	s := &Server{config: c, fail: make(chan error, 4)}
+	s := &Server{config: c, stretching: make(chan struct{}, 1), fail: make(chan error, 4)}
 	s.sealed.Store(true)
 	var err error
 	if s.catalogue, err = catalogue.Load(configs.Applications); err != nil {
@@ -145,6 +150,7 @@ func open(c Config) (*Server, error) {
 // request that outlives its time must not find the memory gone under it.
 func (s *Server) close() {
 	s.drop()
+	s.shares.reset()
 	if err := errors.Join(s.log.Close(), s.db.Close()); err != nil {
 		s.config.Log.Error("closing", "error", err)
 	}
@@ -194,8 +200,8 @@ func (s *Server) consoleServer() *http.Server {
 }
 
 func (s *Server) status() api.Status {
-	out := api.Status{Version: s.config.Version, Sealed: s.sealed.Load(), Vault: s.header.Vault(), Warnings: []string{}}
-	if filepath.Dir(s.keyFile()) == filepath.Clean(s.config.Data) {
+	out := api.Status{Version: s.config.Version, Sealed: s.sealed.Load(), Vault: s.header.Vault(), Warnings: []string{}, Shares: s.collected()}
+	if s.header.HasKeyFile() && filepath.Dir(s.keyFile()) == filepath.Clean(s.config.Data) {
 		if _, err := os.Stat(s.keyFile()); err == nil {
 			out.Warnings = append(out.Warnings, "the key file lies beside the data it opens: keep it elsewhere and name it with --key-file, or whoever copies the folder has the vault")
 		}

@@ -78,19 +78,41 @@ func (c *Client) Seal(ctx context.Context) (*Seal, error) {
 	return send[Seal](ctx, c, http.MethodPost, nil, "seal")
 }
 
-// Unseal gives the server the text of its key file, in an envelope. It needs no
-// token, and waits up to ten minutes.
-func (c *Client) Unseal(ctx context.Context, keyFile *secret.Buffer) (*Seal, error) {
+// Unsealing is what somebody opens the vault with: one of the three, whose
+// caller wipes it, or Reset alone.
+type Unsealing struct {
+	KeyFile    *secret.Buffer // a key file's text
+	Passphrase *secret.Buffer
+	Share      *secret.Buffer // one share's line
+	Reset      bool           // wipe the shares that are in, first
+}
+
+// Wipe wipes what there is.
+func (u Unsealing) Wipe() {
+	u.KeyFile.Wipe()
+	u.Passphrase.Wipe()
+	u.Share.Wipe()
+}
+
+// Unseal gives the server its root key back, or one share of it: the secret goes
+// in an envelope. It needs no token, and waits up to ten minutes.
+func (c *Client) Unseal(ctx context.Context, with Unsealing) (*Seal, error) {
 	var out Seal
-	err := c.withEnvelope(ctx, "", func(s *sealer) error {
-		sealed, err := s.one("key_file", keyFile)
-		if err != nil {
-			return err
+	err := c.withEnvelope(ctx, "", func(s *sealer) (err error) {
+		in := UnsealRequest{Reset: with.Reset, Sealed: s.header()}
+		for _, part := range []struct {
+			field string
+			value *secret.Buffer
+			into  *[]byte
+		}{{"key_file", with.KeyFile, &in.KeyFile}, {"passphrase", with.Passphrase, &in.Passphrase}, {"share", with.Share, &in.Share}} {
+			if part.value == nil {
+				continue
+			}
+			if *part.into, err = s.one(part.field, part.value); err != nil {
+				return err
+			}
 		}
-		_, err = c.do(ctx, call{
-			method: http.MethodPost, path: []string{"unseal"}, timeout: longTimeout,
-			in: UnsealRequest{KeyFile: sealed, Sealed: s.header()}, out: &out,
-		})
+		_, err = c.do(ctx, call{method: http.MethodPost, path: []string{"unseal"}, timeout: longTimeout, in: in, out: &out})
 		return err
 	})
 	if err != nil {

@@ -115,7 +115,7 @@ func TestKeyFileTravelsInAnEnvelope(t *testing.T) {
 			apitest.Answer(w, 200, api.Seal{Sealed: false})
 		}
 	}))
-	if got, err := dial(t, server.URL, server.CAFingerprint, nil).Unseal(t.Context(), text(t, "the key\n")); err != nil || got.Sealed {
+	if got, err := dial(t, server.URL, server.CAFingerprint, nil).Unseal(t.Context(), api.Unsealing{KeyFile: text(t, "the key\n")}); err != nil || got.Sealed {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }

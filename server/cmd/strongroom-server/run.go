@@ -8,6 +8,7 @@ import (
 
 	"github.com/strongroom/strongroom/server"
 	"github.com/strongroom/strongroom/shared/cli"
+	"github.com/strongroom/strongroom/shared/secret"
 )
 
 // settings is the configuration file.
@@ -20,7 +21,7 @@ type settings struct {
 
 func (a *app) serve() *cobra.Command {
 	var c server.Config
-	var config string
+	var config, passphrase string
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Serve the vault until SIGTERM",
@@ -28,12 +29,27 @@ func (a *app) serve() *cobra.Command {
 
   ready agents=HOST:PORT console=https://HOST:PORT sealed=false
 
-Without its key file it serves sealed: agents=-, and of strongroom's commands only status and unseal work.`,
+Without its key file or passphrase it serves sealed, as a vault that opens with shares always does at first: agents=-,
+and of strongroom's commands only status and unseal work.`,
 		Example: "  strongroom-server run --data /var/lib/strongroom --agents 0.0.0.0:7443 --console 0.0.0.0:8443",
 		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := configure(cmd, config, &c); err != nil {
 				return err
+			}
+			if cmd.Flags().Changed("passphrase") {
+				if cmd.Flags().Changed("key-file") {
+					return cli.Usagef("--key-file and --passphrase: give one of them")
+				}
+				arena, err := secret.NewArena(256 << 10)
+				if err != nil {
+					return err
+				}
+				defer arena.Close()
+				if c.Passphrase, err = a.passphrase(arena, passphrase); err != nil {
+					return err
+				}
+				defer c.Passphrase.Wipe()
 			}
 			c.Version = cli.Version()
 			c.Log = slog.New(slog.NewTextHandler(a.Stderr, nil))
@@ -47,8 +63,18 @@ Without its key file it serves sealed: agents=-, and of strongroom's commands on
 	f.StringVar(&c.Agents, "agents", "127.0.0.1:7443", "where agents connect; port 0 picks a free one")
 	f.StringVar(&c.Console, "console", "127.0.0.1:8443", "where people connect; port 0 picks a free one")
 	f.StringVar(&c.KeyFile, "key-file", "", "the key file that opens the vault; DIR/unseal.key where not given")
+	f.StringVar(&passphrase, "passphrase", "", "the passphrase that opens the vault, as `@FILE` or - for stdin")
 	f.StringVar(&config, "config", "", "a YAML `FILE` with data, agents, console and key_file; flags win over it")
 	return cmd
+}
+
+// passphrase reads before the server starts, so that a wrong flag starts none.
+// The memory that it goes to is hidden first.
+func (a *app) passphrase(arena *secret.Arena, text string) (*secret.Buffer, error) {
+	if err := secret.Conceal(); err != nil {
+		return nil, err
+	}
+	return cli.NewValues(arena, a.Stdin).Secret("--passphrase", text)
 }
 
 // configure takes from the file what no flag says.

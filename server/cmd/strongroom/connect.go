@@ -106,7 +106,7 @@ func ended(err error) error {
 	case errors.Is(err, api.ErrNotFound):
 		return cli.Exit(cli.NotFound, err)
 	case errors.Is(err, api.ErrSealed):
-		return cli.Exit(cli.Unreachable, fmt.Errorf("%w; unseal it with: strongroom unseal --key-file FILE", err))
+		return cli.Exit(cli.Unreachable, fmt.Errorf("%w; unseal it with: strongroom unseal", err))
 	case errors.Is(err, api.ErrNotReachable):
 		return cli.Exit(cli.Unreachable, err)
 	}

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"context"
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"github.com/strongroom/strongroom/shared/api"
 	"github.com/strongroom/strongroom/shared/cli"
+	"github.com/strongroom/strongroom/shared/secret"
 )
 
-// maxKeyFile is more than any key file has.
+// maxKeyFile is more than any key file, passphrase or share has.
 const maxKeyFile = 4 << 10
 
 func (a *app) status() *cobra.Command {
@@ -30,6 +34,9 @@ func (a *app) status() *cobra.Command {
 			t.Add("version", s.Version)
 			t.Add("sealed", s.Sealed)
 			t.Add("vault", s.Vault)
+			if s.Shares != nil {
+				t.Add("shares", progress(s.Shares))
+			}
 			for _, w := range s.Warnings {
 				t.Add("warning", w)
 			}
@@ -55,40 +62,88 @@ func (a *app) seal() *cobra.Command {
 }
 
 func (a *app) unseal() *cobra.Command {
-	var keyFile string
+	var keyFile, passphrase, share string
+	var reset bool
 	cmd := &cobra.Command{
-		Use:     "unseal --key-file FILE",
-		Short:   "Give the server its root key back",
-		Example: "  strongroom unseal --key-file /root/unseal.key",
+		Use:   "unseal --key-file FILE | --passphrase @FILE | --share @FILE | --reset",
+		Short: "Give the server its root key back",
+		Long: `Give the server its root key back, with what the vault was sealed with. Nobody has to be logged in.
+
+Shares are given one at a time, from any machine. The server keeps them until they are enough, for ten minutes after
+the last one; --reset has it forget those that are in, before it takes the share that is given with it.`,
+		Example: "  strongroom unseal --share @my-share",
 		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if keyFile == "" {
-				return required("--key-file FILE")
+			with := api.Unsealing{Reset: reset}
+			var err error
+			values := cli.NewValues(a.arena, a.Stdin)
+			changed := cmd.Flags().Changed
+			switch {
+			case changed("key-file") && changed("passphrase"), changed("key-file") && changed("share"), changed("passphrase") && changed("share"):
+				err = cli.Usagef("--key-file, --passphrase and --share: give one of them")
+			case changed("key-file"):
+				if with.KeyFile, err = a.arena.ReadFile(keyFile, maxKeyFile); err != nil {
+					err = cli.Usagef("--key-file: %w", err)
+				}
+			case changed("passphrase"):
+				with.Passphrase, err = readShort(values, "--passphrase", passphrase)
+			case changed("share"):
+				with.Share, err = readShort(values, "--share", share)
+			case !reset:
+				err = required("--key-file FILE, --passphrase @FILE or --share @FILE")
 			}
-			key, err := a.arena.ReadFile(keyFile, maxKeyFile)
-			if err != nil {
-				return cli.Usagef("--key-file: %w", err)
-			}
-			defer key.Wipe()
-			c, _, err := a.connectAnybody()
 			if err != nil {
 				return err
 			}
-			defer c.Close()
-			a.Hint("unsealing: the server reads and checks every record")
-			s, err := c.Unseal(cmd.Context(), key)
-			if err != nil {
-				return ended(err)
-			}
-			return a.showSeal(s)
+			defer with.Wipe()
+			return a.unsealWith(cmd.Context(), with)
 		},
 	}
-	cmd.Flags().StringVar(&keyFile, "key-file", "", "the key file that init wrote, `FILE`")
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&keyFile, "key-file", "", "the key file that init wrote, `FILE`")
+	f.StringVar(&passphrase, "passphrase", "", "the passphrase, as `@FILE` or - for stdin")
+	f.StringVar(&share, "share", "", "one share, as `@FILE` or - for stdin")
+	f.BoolVar(&reset, "reset", false, "forget the shares that are in")
 	return cmd
+}
+
+// readShort refuses what the server would not take, before it is sent.
+func readShort(values *cli.Values, flag, text string) (*secret.Buffer, error) {
+	b, err := values.Secret(flag, text)
+	if err == nil && (b.Len() == 0 || b.Len() > maxKeyFile) {
+		b.Wipe()
+		return nil, cli.Usagef("%s: wanted are 1 to %d bytes", flag, maxKeyFile)
+	}
+	return b, err
+}
+
+func (a *app) unsealWith(ctx context.Context, with api.Unsealing) error {
+	c, _, err := a.connectAnybody()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if with.Share == nil && !with.Reset {
+		a.Hint("unsealing: the server reads and checks every record")
+	}
+	s, err := c.Unseal(ctx, with)
+	if err != nil {
+		return ended(err)
+	}
+	if s.Shares != nil && s.Shares.In > 0 {
+		a.Hint("the next share must come within ten minutes")
+	}
+	return a.showSeal(s)
 }
 
 func (a *app) showSeal(s *api.Seal) error {
 	t := cli.Table{}
 	t.Add(map[bool]string{true: "sealed", false: "unsealed"}[s.Sealed])
+	if s.Shares != nil {
+		t.Add(progress(s.Shares) + " shares are in")
+	}
 	return a.Show(s, t)
 }
+
+func progress(s *api.Shares) string { return fmt.Sprintf("%d of %d", s.In, s.Need) }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/strongroom/strongroom/shared/api"
 	"github.com/strongroom/strongroom/shared/envelope"
+	"github.com/strongroom/strongroom/shared/secret"
 )
 
 func (r *REST) registerControl(doc huma.API) {
@@ -34,21 +35,48 @@ func (r *REST) seal(ctx context.Context, c *call, _ *nothing) (api.Seal, error) 
 	return api.Seal{Sealed: true}, nil
 }
 
-// unseal is asked for by anybody, so its attempts are few: one is a key that was
-// sent as it must be.
+// unseal is asked for by anybody, so its attempts are few: one is a secret that
+// was sent as it must be, or a reset.
 func (r *REST) unseal(ctx context.Context, c *call, in *with[api.UnsealRequest]) (api.Seal, error) {
-	opener, err := r.opener(c, in.Body.Sealed)
-	if err != nil {
-		return api.Seal{}, err
+	attempt := Unsealing{Reset: in.Body.Reset}
+	given := 0
+	for _, part := range []struct {
+		field  string
+		sealed []byte
+		into   **secret.Buffer
+	}{
+		{"key_file", in.Body.KeyFile, &attempt.KeyFile},
+		{"passphrase", in.Body.Passphrase, &attempt.Passphrase},
+		{"share", in.Body.Share, &attempt.Share},
+	} {
+		if len(part.sealed) == 0 {
+			continue
+		}
+		if given++; given > 1 {
+			return api.Seal{}, usage("key_file, passphrase and share", "give one of them")
+		}
+		opened, err := r.openOne(c, in.Body.Sealed, part.field, part.sealed)
+		if err != nil {
+			return api.Seal{}, err
+		}
+		defer opened.Wipe()
+		*part.into = opened
 	}
-	defer opener.Wipe()
-	key, err := opener.Open(in.Body.KeyFile, envelope.Context{Request: in.Body.Request, Field: "key_file"})
-	if err != nil {
-		return api.Seal{}, err
+	if given == 0 && !in.Body.Reset {
+		return api.Seal{}, usage("key_file, passphrase or share", "give one of them, or reset")
 	}
-	defer key.Wipe()
 	if !r.limits.unseal(c.request.RemoteAddr, r.now()) {
 		return api.Seal{}, busy("too many attempts to unseal: wait a minute")
 	}
-	return api.Seal{}, r.control.Unseal(ctx, key)
+	return r.control.Unseal(ctx, attempt)
+}
+
+// openOne opens the envelope of a request that has one, about no credential.
+func (r *REST) openOne(c *call, header api.Sealed, field string, sealed []byte) (*secret.Buffer, error) {
+	opener, err := r.opener(c, header)
+	if err != nil {
+		return nil, err
+	}
+	defer opener.Wipe()
+	return opener.Open(sealed, envelope.Context{Request: header.Request, Field: field})
 }

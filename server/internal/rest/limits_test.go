@@ -71,6 +71,38 @@ func TestAttemptsAreFew(t *testing.T) {
 	}
 }
 
+// What opens a vault travels in envelopes, one at a time, and each counts.
+func TestWhatUnseals(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.rest.Close()
+	c := s.raw()
+	for body, want := range map[string]int{
+		`{}`: 422, `{"reset":false}`: 422, `{"share":"AAAA"}`: 422, `{"share":"AAAA","enc":"AAAA","request":"r"}`: 409,
+	} {
+		if a := s.do(c, s.request("POST", "/v1/unseal", "", body)); a.status != want {
+			t.Errorf("%s: %d %s", body, a.status, a.body)
+		}
+	}
+	ctx, stranger := t.Context(), s.client("")
+	got, err := stranger.Unseal(ctx, api.Unsealing{Share: s.secret("seven b")})
+	if check(t, err); !got.Sealed || got.Shares == nil || got.Shares.In != 7 || got.Shares.Need != 99 {
+		t.Errorf("a share: %+v", got)
+	}
+	_, err = stranger.Unseal(ctx, api.Unsealing{Share: s.secret("a"), Passphrase: s.secret("b")})
+	wantErr(t, err, api.ErrUsage)
+	_, err = stranger.Unseal(ctx, api.Unsealing{Passphrase: s.secret("another")})
+	wantErr(t, err, api.ErrRefused)
+	if got, err = stranger.Unseal(ctx, api.Unsealing{Passphrase: s.secret(keyText)}); err != nil || got.Sealed {
+		t.Errorf("the passphrase: %+v, %v", got, err)
+	}
+	for n, want := range []int{200, 200, 429} {
+		if a := s.do(c, s.request("POST", "/v1/unseal", "", `{"reset":true}`)); a.status != want {
+			t.Errorf("reset %d: %d %s", n+1, a.status, a.body)
+		}
+	}
+}
+
 // loginFrom sends an empty login from an address that need not exist.
 func (s *site) loginFrom(remote string) int {
 	req := httptest.NewRequestWithContext(s.t.Context(), "POST", "/v1/login", strings.NewReader(`{}`))

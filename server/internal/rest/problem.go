@@ -115,7 +115,11 @@ func known(err error) *problem {
 	case errors.Is(err, envelope.ErrEnvelope):
 		return refusal(http.StatusConflict, api.CodeEnvelope, "the envelope does not open: ask for a new key on this connection and seal to it")
 	case errors.Is(err, seal.ErrWrongKey):
-		return refusal(http.StatusForbidden, api.CodeRefused, "the key file is not this vault's")
+		return refusal(http.StatusForbidden, api.CodeRefused, "this does not open the vault: it is another vault's, or mistyped")
+	case errors.Is(err, seal.ErrShare), errors.Is(err, seal.ErrNoSlot):
+		return refusal(http.StatusForbidden, api.CodeRefused, err.Error())
+	case errors.Is(err, seal.ErrShareText):
+		return refusal(http.StatusUnprocessableEntity, api.CodeUsage, "share: "+err.Error())
 	case errors.Is(err, seal.ErrKeyFile):
 		return usage("key_file", "send the whole key file as strongroom-server init wrote it")
 	case errors.Is(err, secret.ErrFull):

@@ -41,11 +41,21 @@ type Rooms struct {
 }
 
 // Control is what the server as a whole does, also while sealed. Seal calls
-// Close, and Unseal calls Open before it returns; the key is wiped afterwards.
+// Close, and Unseal calls Open before it returns where the vault is open; what it
+// got is wiped afterwards.
 type Control struct {
 	Status func() api.Status
 	Seal   func(context.Context, grant.Person) error
-	Unseal func(ctx context.Context, keyFile *secret.Buffer) error
+	Unseal func(context.Context, Unsealing) (api.Seal, error)
+}
+
+// Unsealing is what a request brings to open the vault: at most one of the
+// three, the others are nil.
+type Unsealing struct {
+	KeyFile    *secret.Buffer // a key file's text
+	Passphrase *secret.Buffer
+	Share      *secret.Buffer // one share's line
+	Reset      bool           // wipe the shares that are in, first
 }
 
 // How long a request may take, and an answer to be written behind that.

@@ -124,13 +124,21 @@ func (s *site) control() Control {
 			sealed.Store(true)
 			return nil
 		},
-		Unseal: func(_ context.Context, key *secret.Buffer) error {
-			if !secret.Equal(key.Reveal(), []byte(keyText)) {
-				return errors.Join(errors.New("slot 1"), seal.ErrWrongKey)
+		Unseal: func(_ context.Context, with Unsealing) (api.Seal, error) {
+			if with.Share != nil {
+				return api.Seal{Sealed: true, Shares: &api.Shares{In: with.Share.Len(), Need: 99}}, nil
+			}
+			for _, key := range []*secret.Buffer{with.KeyFile, with.Passphrase} {
+				if key != nil && !secret.Equal(key.Reveal(), []byte(keyText)) {
+					return api.Seal{}, errors.Join(errors.New("slot 1"), seal.ErrWrongKey)
+				}
+			}
+			if with.KeyFile == nil && with.Passphrase == nil {
+				return api.Seal{Sealed: sealed.Load()}, nil
 			}
 			sealed.Store(false)
 			s.rest.Open(s.rooms)
-			return nil
+			return api.Seal{}, nil
 		},
 	}
 }

@@ -240,12 +240,12 @@ func TestSealAndUnseal(t *testing.T) {
 	_, err = s.client("").Login(ctx, "alice", s.secret(password))
 	wantErr(t, err, api.ErrSealed)
 	stranger := s.client("")
-	_, err = stranger.Unseal(ctx, s.secret("another key"))
+	_, err = stranger.Unseal(ctx, api.Unsealing{KeyFile: s.secret("another key")})
 	wantErr(t, err, api.ErrRefused)
 	if st := must(stranger.Status(ctx))(t); !st.Sealed {
 		t.Error("a wrong key unsealed it")
 	}
-	if done := must(stranger.Unseal(ctx, s.secret(keyText)))(t); done.Sealed {
+	if done := must(stranger.Unseal(ctx, api.Unsealing{KeyFile: s.secret(keyText)}))(t); done.Sealed {
 		t.Error("it did not unseal")
 	}
 	must(c.Whoami(ctx))(t)

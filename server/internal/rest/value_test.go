@@ -239,7 +239,7 @@ func TestChangesOutliveTheirClient(t *testing.T) {
 	s.rest.Close()
 	ctx, hangUp := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	s.rest.control.Unseal = func(ctx context.Context, _ *secret.Buffer) error {
+	s.rest.control.Unseal = func(ctx context.Context, _ Unsealing) (api.Seal, error) {
 		hangUp()
 		select {
 		case <-ctx.Done():
@@ -247,9 +247,9 @@ func TestChangesOutliveTheirClient(t *testing.T) {
 		case <-time.After(300 * time.Millisecond):
 			ended <- nil
 		}
-		return nil
+		return api.Seal{}, nil
 	}
-	_, err := s.client("").Unseal(ctx, s.secret(keyText))
+	_, err := s.client("").Unseal(ctx, api.Unsealing{KeyFile: s.secret(keyText)})
 	wantErr(t, err, context.Canceled)
 	check(t, <-ended)
 }

@@ -1,22 +1,37 @@
 // Package seal keeps the root key of a vault between two runs of the server: in a header file of slots, each of which
-// holds the same root key encrypted under something an operator has. Now there is one kind of slot, a key file.
+// holds the same root key encrypted under something operators have: a key file, a passphrase, or so many of a set of
+// shares.
 //
-// It must not keep a root key or a key file in memory beyond a call, and knows nothing of what the root key opens.
+// It must not keep a root key or what opens it in memory beyond a call, and knows nothing of what the root key opens.
 //
 // # The header file
 //
 // JSON, at most 64 KiB, mode 0600:
 //
-//	{"format":1,"vault":"32 hex digits","slots":[{"kind":"key_file","salt":"base64","sealed":"base64"}]}
+//	{"format":1,"vault":"32 hex digits","slots":[
+//	  {"kind":"key_file","salt":"base64","sealed":"base64"},
+//	  {"kind":"passphrase","argon2id":{"memory_kib":65536,"passes":3,"lanes":4},"salt":"base64","sealed":"base64"},
+//	  {"kind":"shamir","set":"16 hex digits","threshold":3,"checks":["base64",…],"salt":"base64","sealed":"base64"}]}
 //
-// A key-file slot: salt is 32 random bytes; the wrapping key is HKDF-SHA256(key file's 32 bytes, salt, "strongroom seal
-// key_file v1"), 32 bytes, used once; sealed is the 32-byte root key under AES-256-GCM with a nonce of zeros. The
-// associated data are "strongroom seal v1", the slot's kind, each after its length as a big-endian u32, and the
-// vault's 16 bytes. Slots of other kinds may stand beside it, with members of their own; this version skips them.
+// In every slot salt is 32 random bytes; the wrapping key is HKDF-SHA256(slot's secret, salt, "strongroom seal " kind
+// " v1"), 32 bytes, used once; sealed is the 32-byte root key under AES-256-GCM with a nonce of zeros. The associated
+// data are "strongroom seal v1" and the slot's kind, each after its length as a big-endian u32, and the vault's 16 bytes.
+// The slot's secret is 32 bytes: those of the key file; Argon2id of the passphrase over the same salt, at the slot's
+// cost; what the shares were made from. Slots of other kinds may stand beside it, with members of their own; this
+// version skips them.
+//
+// checks has an HMAC-SHA256 for each share, under the share's value, of "strongroom seal share v1", the vault's 16 bytes,
+// the set's 8 bytes and the share's index as one byte. It tells nothing of the value, which is 32 random bytes, and lets
+// a share that somebody made up be refused by itself.
 //
 // # The key file
 //
 // One line: "strongroom-key-v1:", 64 lower-case hex digits, a line feed.
+//
+// # A share
+//
+// One line: "strongroom-share-v1:VAULT:SET:INDEX:THRESHOLD:VALUE:CHECKSUM". VALUE is 64 lower-case hex digits, INDEX and
+// THRESHOLD are decimal, CHECKSUM is the first 8 hex digits of the SHA-256 of all that stands before its colon.
 package seal
 
 import (
@@ -29,6 +44,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/strongroom/strongroom/shared/durable"
@@ -43,18 +59,20 @@ const (
 	saltSize      = 32
 	vaultSize     = 16
 
-	kindKeyFile = "key_file"
+	kindKeyFile    = "key_file"
+	kindPassphrase = "passphrase"
+	kindShamir     = "shamir"
 )
 
 var (
-	// ErrWrongKey: the key does not open the header. A header changed by somebody looks the same.
+	// ErrWrongKey: the key file, the passphrase or the shares do not open the header. A header changed by somebody looks the same.
 	ErrWrongKey = errors.New("seal: the key does not open this vault")
 	// ErrHeader: the header file is damaged.
 	ErrHeader = errors.New("seal: header is damaged")
 	// ErrNewerFormat: the header was written by a later version of the product.
 	ErrNewerFormat = errors.New("seal: header has a newer format than this version can read")
 	// ErrNoSlot: the header has no slot of the kind that was asked for.
-	ErrNoSlot = errors.New("seal: header has no slot of this kind")
+	ErrNoSlot = errors.New("this vault is not sealed this way")
 	// ErrKeyFile: the key file is unfit; the wrapping error says why and what to do.
 	ErrKeyFile = errors.New("seal: key file cannot be used")
 )
@@ -66,9 +84,13 @@ type Header struct {
 }
 
 type slot struct {
-	Kind   string `json:"kind"`
-	Salt   []byte `json:"salt"`
-	Sealed []byte `json:"sealed"`
+	Kind      string     `json:"kind"`
+	Argon2id  *argonCost `json:"argon2id,omitempty"`  // passphrase
+	Set       string     `json:"set,omitempty"`       // shamir, as the next two
+	Threshold int        `json:"threshold,omitempty"` // how many shares open it
+	Checks    [][]byte   `json:"checks,omitempty"`    // one for each share
+	Salt      []byte     `json:"salt"`
+	Sealed    []byte     `json:"sealed"`
 }
 
 type headerFile struct {
@@ -80,14 +102,19 @@ type headerFile struct {
 // Create writes a new header file with one slot, which keyFile opens. vault is 32 lower-case hex digits, root 32 bytes.
 // A file at path is never replaced: that is os.ErrExist.
 func Create(a *secret.Arena, path string, vault string, root *secret.Buffer, keyFile *secret.Buffer) error {
-	if _, err := decodeVault(vault); err != nil {
+	return create(a, path, vault, root, keyFile, slot{Kind: kindKeyFile, Salt: newSalt()})
+}
+
+// create writes the header of one slot, which still lacks the root key under material.
+func create(a *secret.Arena, path string, vault string, root, material *secret.Buffer, s slot) error {
+	id, err := decodeVault(vault)
+	if err != nil {
 		return fmt.Errorf("seal: %w", err)
 	}
 	if root.Len() != keySize {
 		return fmt.Errorf("seal: root key of %d bytes, it takes %d", root.Len(), keySize)
 	}
-	s, err := wrap(a, vault, root, keyFile)
-	if err != nil {
+	if err := s.wrap(a, id, root, material); err != nil {
 		return fmt.Errorf("seal: %w", err)
 	}
 	raw, err := json.Marshal(s)
@@ -102,6 +129,12 @@ func Create(a *secret.Arena, path string, vault string, root *secret.Buffer, key
 		return fmt.Errorf("seal: write header: %w", err)
 	}
 	return nil
+}
+
+func newSalt() []byte {
+	salt := make([]byte, saltSize)
+	_, _ = rand.Read(salt) // never fails: it ends the process instead
+	return salt
 }
 
 // Load reads the header file at path.
@@ -152,6 +185,9 @@ func parse(text []byte) (*Header, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: slot %d: %v", ErrHeader, i+1, err)
 		}
+		if s.Kind == kindShamir && h.has(kindShamir) {
+			return nil, fmt.Errorf("%w: slot %d: a second set of shares", ErrHeader, i+1)
+		}
 		h.slots = append(h.slots, s)
 	}
 	return h, nil
@@ -163,7 +199,7 @@ func parseSlot(raw []byte) (slot, error) {
 	if err := json.Unmarshal(raw, &kind); err != nil {
 		return slot{}, err
 	}
-	if kind.Kind != kindKeyFile {
+	if !slices.Contains([]string{kindKeyFile, kindPassphrase, kindShamir}, kind.Kind) {
 		return slot{Kind: kind.Kind}, nil
 	}
 	var s slot
@@ -172,6 +208,15 @@ func parseSlot(raw []byte) (slot, error) {
 	}
 	if len(s.Salt) != saltSize || len(s.Sealed) != keySize+secret.Overhead {
 		return slot{}, fmt.Errorf("salt of %d bytes and sealed key of %d", len(s.Salt), len(s.Sealed))
+	}
+	if (s.Kind == kindPassphrase) != (s.Argon2id != nil) || s.Argon2id != nil && !s.Argon2id.valid() {
+		return slot{}, errors.New("the cost of Argon2id is missing, out of place or out of bounds")
+	}
+	if s.Kind == kindShamir {
+		return s, s.validShamir()
+	}
+	if s.Set != "" || s.Threshold != 0 || s.Checks != nil {
+		return slot{}, errors.New("shares are out of place")
 	}
 	return s, nil
 }
@@ -186,19 +231,55 @@ func strict(text []byte, into any) error {
 // Vault is the vault's ID, 32 hex digits.
 func (h *Header) Vault() string { return h.vault }
 
+// HasKeyFile reports whether a key file is among what opens the vault.
+func (h *Header) HasKeyFile() bool { return h.has(kindKeyFile) }
+
+// OpensWith says in words what opens the vault.
+func (h *Header) OpensWith() string {
+	var ways []string
+	if h.has(kindKeyFile) {
+		ways = append(ways, "a key file")
+	}
+	if h.has(kindPassphrase) {
+		ways = append(ways, "a passphrase")
+	}
+	if need, of := h.Shares(); of > 0 {
+		ways = append(ways, fmt.Sprintf("%d of its %d shares", need, of))
+	}
+	if len(ways) == 0 {
+		return "something that this version does not know"
+	}
+	return strings.Join(ways, " or ")
+}
+
+func (h *Header) has(kind string) bool {
+	return slices.ContainsFunc(h.slots, func(s slot) bool { return s.Kind == kind })
+}
+
+func (h *Header) noSlot() error { return fmt.Errorf("%w: it opens with %s", ErrNoSlot, h.OpensWith()) }
+
 // UnsealKeyFile opens a key-file slot and returns the root key, which the caller wipes. It fails with ErrWrongKey if
 // none of them opens.
 func (h *Header) UnsealKeyFile(a *secret.Arena, keyFile *secret.Buffer) (root *secret.Buffer, err error) {
+	return h.try(a, kindKeyFile, func(slot) (*secret.Buffer, error) { return keyFile, nil })
+}
+
+// try opens the slots of a kind one after the other, each with the secret that material gives for it.
+func (h *Header) try(a *secret.Arena, kind string, material func(slot) (*secret.Buffer, error)) (root *secret.Buffer, err error) {
 	vault, err := decodeVault(h.vault)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrHeader, err)
 	}
-	err = fmt.Errorf("%w: %s", ErrNoSlot, kindKeyFile)
+	err = h.noSlot()
 	for _, s := range h.slots {
-		if s.Kind != kindKeyFile {
+		if s.Kind != kind {
 			continue
 		}
-		if root, err = unwrap(a, s, vault, keyFile); err == nil {
+		m, failed := material(s)
+		if failed != nil {
+			return nil, fmt.Errorf("seal: %w", failed)
+		}
+		if root, err = s.unwrap(a, vault, m); err == nil {
 			return root, nil
 		}
 		if !errors.Is(err, secret.ErrOpen) {
@@ -212,24 +293,18 @@ func (h *Header) UnsealKeyFile(a *secret.Arena, keyFile *secret.Buffer) (root *s
 // zeroNonce is safe because every wrapping key is derived over a new salt and used once.
 var zeroNonce [secret.NonceSize]byte
 
-func wrap(a *secret.Arena, vault string, root, keyFile *secret.Buffer) (slot, error) {
-	id, err := decodeVault(vault)
+func (s *slot) wrap(a *secret.Arena, vault []byte, root, material *secret.Buffer) error {
+	key, err := s.key(a, material)
 	if err != nil {
-		return slot{}, err
-	}
-	s := slot{Kind: kindKeyFile, Salt: make([]byte, saltSize)}
-	_, _ = rand.Read(s.Salt) // never fails: it ends the process instead
-	key, err := slotKey(a, s, keyFile)
-	if err != nil {
-		return slot{}, err
+		return err
 	}
 	defer key.Wipe()
-	s.Sealed, err = secret.Seal(nil, key, zeroNonce[:], root.Reveal(), associated(s.Kind, id))
-	return s, err
+	s.Sealed, err = secret.Seal(nil, key, zeroNonce[:], root.Reveal(), associated(s.Kind, vault))
+	return err
 }
 
-func unwrap(a *secret.Arena, s slot, vault []byte, keyFile *secret.Buffer) (*secret.Buffer, error) {
-	key, err := slotKey(a, s, keyFile)
+func (s *slot) unwrap(a *secret.Arena, vault []byte, material *secret.Buffer) (*secret.Buffer, error) {
+	key, err := s.key(a, material)
 	if err != nil {
 		return nil, err
 	}
@@ -237,11 +312,11 @@ func unwrap(a *secret.Arena, s slot, vault []byte, keyFile *secret.Buffer) (*sec
 	return a.Open(key, zeroNonce[:], s.Sealed, associated(s.Kind, vault))
 }
 
-func slotKey(a *secret.Arena, s slot, keyFile *secret.Buffer) (*secret.Buffer, error) {
-	if keyFile.Len() != keySize {
-		return nil, fmt.Errorf("key file of %d bytes, it takes %d", keyFile.Len(), keySize)
+func (s *slot) key(a *secret.Arena, material *secret.Buffer) (*secret.Buffer, error) {
+	if material.Len() != keySize {
+		return nil, fmt.Errorf("%s of %d bytes, it takes %d", s.Kind, material.Len(), keySize)
 	}
-	return a.Derive(keyFile, s.Salt, "strongroom seal "+s.Kind+" v1", secret.KeySize)
+	return a.Derive(material, s.Salt, "strongroom seal "+s.Kind+" v1", secret.KeySize)
 }
 
 func associated(kind string, vault []byte) []byte {

@@ -141,7 +141,7 @@ func TestParse(t *testing.T) {
 		text string
 		want error
 	}{
-		"a slot of a later kind": {strings.Replace(knownHeader, `"slots":[`, `"slots":[{"kind":"shamir","k":2},`, 1), nil},
+		"a slot of a later kind": {strings.Replace(knownHeader, `"slots":[`, `"slots":[{"kind":"later","k":2},`, 1), nil},
 		"empty":                  {"", ErrHeader},
 		"a newer format":         {`{"format":2,"something":"else"}`, ErrNewerFormat},
 		"format 0":               {`{"format":0}`, ErrHeader},
@@ -159,7 +159,7 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s: %v, want %v", what, err, tc.want)
 		}
 	}
-	h, err := parse([]byte(`{"format":1,"vault":"` + vault + `","slots":[{"kind":"shamir"}]}`))
+	h, err := parse([]byte(`{"format":1,"vault":"` + vault + `","slots":[{"kind":"later"}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +297,9 @@ func TestKeyFileFromSystemd(t *testing.T) {
 
 func FuzzHeader(f *testing.F) {
 	f.Add([]byte(knownHeader))
-	f.Add([]byte(`{"format":1,"vault":"` + vault + `","slots":[{"kind":"shamir"}]}`))
+	f.Add([]byte(knownPassphrase))
+	f.Add([]byte(`{"format":1,"vault":"` + vault + `","slots":[{"kind":"shamir","set":"0011223344556677","threshold":2,"checks":["",""],"salt":"","sealed":""}]}`))
+	f.Add([]byte(`{"format":1,"vault":"` + vault + `","slots":[{"kind":"later"}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		h, err := parse(text)
 		if err != nil {
