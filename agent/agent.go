@@ -59,8 +59,8 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	// The arena is not closed: leases are wiped when ctx ends, and a request that
-	// outlives its time must not find the memory gone under it.
+	// The arena is not closed: leases are wiped below, and a request that outlives
+	// its time must not find the memory gone under it.
 	if err := os.MkdirAll(filepath.Dir(c.Socket), 0o755); err != nil {
 		return err
 	}

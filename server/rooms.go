@@ -181,11 +181,10 @@ func (s *Server) build(ctx context.Context, r *rooms, root *secret.Buffer, actor
 			s.fail <- err
 		}
 	}()
-	address := agentsAddress(r.agents.Addr(), s.console.Load())
 	s.rest.Open(&rest.Rooms{
 		People: people.New(r.barrier, s.log, time.Now), Fleet: r.fleet, Vault: credentials, Catalogue: s.catalogue,
 		Audit: s.log, AuditKeys: r.keys, Delivery: r.delivery,
-		AgentsAddress: func() string { return address },
+		AgentsAddress: agentsAddress(r.agents.Addr(), s.console.Load()),
 	})
 	return nil
 }

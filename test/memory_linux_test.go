@@ -28,7 +28,7 @@ func TestNoCanaryInMemory(t *testing.T) {
 	}
 	clean := func(when string, p *kit.Process) {
 		t.Helper()
-		// A freed object keeps its bytes until it is collected; the daemons ask for that a moment after a wipe.
+		// A freed object keeps its bytes until it is collected, which may take a moment.
 		var found []kit.Residue
 		var unread []string
 		for range 20 {

@@ -105,7 +105,7 @@ func (a *app) hostRevoke() *cobra.Command {
 		Use:   "revoke ID",
 		Short: "Cut a host off for good and list what it held",
 		Long: `Cut a host off for good: its connection ends, its leases end, and its agent wipes. A hostile host does not wipe, so
-change the credentials that are listed.`,
+change the credentials that are listed: what it was given since the server started and may still have.`,
 		Example: "  strongroom host revoke h7x2",
 		Args:    cli.Takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -120,7 +120,7 @@ change the credentials that are listed.`,
 				names = append(names, v.Credential)
 			}
 			if len(names) == 0 {
-				a.Hint("%s is revoked; it held nothing", r.Host)
+				a.Hint("%s is revoked; nothing is known that it held since the server started, but the audit log has all it was ever given: strongroom audit list --host %[1]s", r.Host)
 			} else {
 				a.Hint("%s is revoked; change what it held: %s", r.Host, strings.Join(names, ", "))
 			}

@@ -47,7 +47,7 @@ type Delivery struct {
 
 	mu       sync.Mutex
 	sessions map[string]*session // by host ID
-	given    map[string]*given   // by host ID
+	given    map[string]given    // by host ID
 	limits   map[string]*limits  // by host ID
 	// turnedAway is when each host that is not admitted was last logged. Only
 	// holders of a certificate of ours get into it.
@@ -79,7 +79,7 @@ func New(f *fleet.Fleet, v *vault.Vault, entries *audit.Log, arena *secret.Arena
 		joins: rate.NewLimiter(20, 50), recoveries: rate.NewLimiter(20, 50),
 		kick:     make(chan struct{}, 1),
 		done:     make(chan struct{}),
-		sessions: map[string]*session{}, given: map[string]*given{}, limits: map[string]*limits{}, turnedAway: map[string]time.Time{},
+		sessions: map[string]*session{}, given: map[string]given{}, limits: map[string]*limits{}, turnedAway: map[string]time.Time{},
 	}
 	own := &listenerCertificate{fleet: f, now: now}
 	tlsConfig := identity.AgentListener(own.get, f.HostIssuers(), f.TrustDomain())

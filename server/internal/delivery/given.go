@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -17,9 +19,7 @@ type Held struct {
 // given is what one host was given, whatever it says of it since: only an
 // acknowledged drop or the end of the longest lease takes an entry out. It is in
 // memory alone, so it begins with the server.
-type given struct {
-	ends map[Held]time.Time
-}
+type given map[Held]time.Time // when it ends at the latest
 
 // give notes what a host is about to get.
 func (d *Delivery) give(host, credentialID string, version uint64, grants []grant.Grant) {
@@ -28,24 +28,18 @@ func (d *Delivery) give(host, credentialID string, version uint64, grants []gran
 	defer d.mu.Unlock()
 	g := d.given[host]
 	if g == nil {
-		g = &given{ends: map[Held]time.Time{}}
+		g = given{}
 		d.given[host] = g
 	}
 	g.prune(d.now())
-	g.ends[Held{credentialID, version}] = ends
+	g[Held{credentialID, version}] = ends
 }
 
 // takeBack notes that a host has wiped a credential.
 func (d *Delivery) takeBack(host, credentialID string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if g := d.given[host]; g != nil {
-		for h := range g.ends {
-			if h.Credential == credentialID {
-				delete(g.ends, h)
-			}
-		}
-	}
+	maps.DeleteFunc(d.given[host], func(h Held, _ time.Time) bool { return h.Credential == credentialID })
 }
 
 // HeldBy lists what a host was given since the server started and may still
@@ -54,29 +48,17 @@ func (d *Delivery) HeldBy(host string) []Held {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	g := d.given[host]
-	if g == nil {
-		return nil
-	}
 	g.prune(d.now())
-	out := make([]Held, 0, len(g.ends))
-	for h := range g.ends {
-		out = append(out, h)
-	}
-	slices.SortFunc(out, func(a, b Held) int {
+	return slices.SortedFunc(maps.Keys(g), func(a, b Held) int {
 		if c := strings.Compare(a.Credential, b.Credential); c != 0 {
 			return c
 		}
-		return int(a.Version) - int(b.Version)
+		return cmp.Compare(a.Version, b.Version)
 	})
-	return out
 }
 
-func (g *given) prune(now time.Time) {
-	for h, ends := range g.ends {
-		if !now.Before(ends) {
-			delete(g.ends, h)
-		}
-	}
+func (g given) prune(now time.Time) {
+	maps.DeleteFunc(g, func(_ Held, ends time.Time) bool { return !now.Before(ends) })
 }
 
 // longest is how long a host may have a value under any of the grants, contact

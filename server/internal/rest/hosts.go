@@ -69,6 +69,6 @@ func addJoinToken(ctx context.Context, c *call, in *with[api.JoinTokenAdd]) (api
 	if err != nil {
 		return api.JoinToken{}, err
 	}
-	join := identity.Join{Server: c.rooms.AgentsAddress(), Fingerprint: c.rooms.Fleet.RootFingerprint(), Token: token}
+	join := identity.Join{Server: c.rooms.AgentsAddress, Fingerprint: c.rooms.Fleet.RootFingerprint(), Token: token}
 	return api.JoinToken{Token: token, Join: join.Text(), Expires: expires}, nil
 }

@@ -37,7 +37,7 @@ type Rooms struct {
 	Audit         *audit.Log
 	AuditKeys     audit.Keys // for reading the log
 	Delivery      *delivery.Delivery
-	AgentsAddress func() string // HOST:PORT for join strings
+	AgentsAddress string // HOST:PORT for join strings
 }
 
 // Control is what the server as a whole does, also while sealed. Seal calls

@@ -164,7 +164,7 @@ func newRooms(t *testing.T, arena *secret.Arena) (*Rooms, *barrier.Barrier) {
 		People: people.New(b, log, time.Now), Catalogue: known, Audit: log, AuditKeys: keys,
 		Fleet:         must(fleet.Open(b, log, vaultID, time.Now))(t),
 		Vault:         must(vault.Open(b, log, arena, known, time.Now))(t),
-		AgentsAddress: func() string { return "vault.test:7443" },
+		AgentsAddress: "vault.test:7443",
 	}
 	rooms.Delivery = delivery.New(rooms.Fleet, rooms.Vault, log, arena, slog.New(slog.DiscardHandler), time.Now)
 	t.Cleanup(rooms.Delivery.Stop)
