@@ -24,16 +24,18 @@ var (
 	ErrNotReachable = uplink.ErrNotReachable
 )
 
-// arenaSize bounds what an agent holds in the clear. It stays below the 8 MiB
-// that an ordinary user may lock by default.
-const arenaSize = 4 << 20
+// LeastLockedMemory is the least that an agent can do with, in bytes.
+const LeastLockedMemory = 256 << 10
 
 // Config is what an agent needs to run.
 type Config struct {
 	State   string // folder of the identity
 	Socket  string
 	Version string
-	Log     *slog.Logger
+	// LockedMemory bounds what is in the clear, in bytes.
+	LockedMemory int
+	Log          *slog.Logger
+	Route        Route
 	// Ready is called once, when jobs are served: connected or not.
 	Ready func(socket, host string)
 }
@@ -55,7 +57,7 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	arena, err := secret.NewArena(arenaSize)
+	arena, err := secret.NewArena(c.LockedMemory)
 	if err != nil {
 		return err
 	}
@@ -68,7 +70,7 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	up := uplink.New(id, arena, c.Log, c.Version)
+	up := uplink.New(id, c.Route, arena, c.Log, c.Version)
 	leases := lease.New(up, time.Now)
 	jobs := local.New(leases, up, id, arena, c.Log)
 
@@ -107,6 +109,17 @@ func Run(ctx context.Context, c Config) error {
 
 // Enrolment is what a host needs to join.
 type Enrolment = uplink.Enrolment
+
+// Route is how a host reaches its servers.
+type Route = uplink.Route
+
+// ErrProxyAuth says that a text is not user:password.
+var ErrProxyAuth = uplink.ErrProxyAuth
+
+// NewProxyAuth makes of user:password what Route.ProxyAuth is.
+func NewProxyAuth(a *secret.Arena, userPassword *secret.Buffer) (*secret.Buffer, error) {
+	return uplink.NewProxyAuth(a, userPassword)
+}
 
 // Enroll joins the host to its server and returns the host's ID. It may be
 // called again with the same token after a crash or a lost answer.

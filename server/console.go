@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -79,27 +78,6 @@ func (s *Server) renewConsole(f *fleet.Fleet) error {
 	}
 	s.console.Store(cert)
 	return nil
-}
-
-// keepConsole renews the certificate while the vault is open, so that a server
-// which is never restarted stays reachable.
-func (s *Server) keepConsole(ctx context.Context) {
-	tick := time.NewTicker(time.Hour)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-		s.mu.Lock()
-		if s.rooms != nil {
-			if err := s.renewConsole(s.rooms.fleet); err != nil {
-				s.config.Log.Error("the console's certificate was not renewed", "error", err)
-			}
-		}
-		s.mu.Unlock()
-	}
 }
 
 // agentsAddress is what hosts are told to dial: the listener's own address, or

@@ -16,9 +16,9 @@ import (
 	"github.com/strongroom/strongroom/server/internal/fleet"
 	"github.com/strongroom/strongroom/server/internal/people"
 	"github.com/strongroom/strongroom/server/internal/seal"
+	"github.com/strongroom/strongroom/server/internal/setting"
 	"github.com/strongroom/strongroom/server/internal/store"
 	"github.com/strongroom/strongroom/shared/credential"
-	"github.com/strongroom/strongroom/shared/durable"
 	"github.com/strongroom/strongroom/shared/secret"
 )
 
@@ -33,6 +33,7 @@ const (
 	storeFile     = "vault.db"
 	auditFolder   = "audit"
 	consoleFile   = "console.pem"
+	reserveFile   = "reserve"
 
 	// In DIR itself.
 	keyFile         = "unseal.key"
@@ -91,40 +92,28 @@ func (c Init) check() (err error) {
 	return nil
 }
 
-// Create makes a vault: ErrExists where there is one. It builds the whole beside
-// its place and renames it there last, so that a crash leaves nothing that looks
-// like a vault, and Create may simply be called again.
-func Create(ctx context.Context, c Init) (Initialised, error) {
+// Create makes a vault: ErrExists where there is one. A crash leaves nothing that
+// looks like a vault, and Create may simply be called again.
+func Create(ctx context.Context, c Init) (out Initialised, err error) {
 	if err := validTrustDomain(c.TrustDomain); err != nil {
-		return Initialised{}, err
+		return out, err
 	}
 	if err := c.check(); err != nil {
-		return Initialised{}, err
+		return out, err
 	}
-	final, partial := filepath.Join(c.Data, vaultFolder), filepath.Join(c.Data, partialFolder)
-	if _, err := os.Stat(final); err == nil {
-		return Initialised{}, fmt.Errorf("%w in %s: choose another --data, or run it with strongroom-server run", ErrExists, c.Data)
+	if err := vacant(c.Data); err != nil {
+		return out, err
 	}
-	if err := errors.Join(os.MkdirAll(c.Data, 0o700), os.RemoveAll(partial), os.Mkdir(partial, 0o700)); err != nil {
-		return Initialised{}, err
-	}
-	arena, err := secret.NewArena(1 << 20)
+	arena, err := secret.NewArena(LeastLockedMemory)
 	if err != nil {
-		return Initialised{}, err
+		return out, err
 	}
 	defer arena.Close()
-	out, err := build(ctx, arena, partial, c)
-	if err != nil {
-		return Initialised{}, errors.Join(err, os.RemoveAll(partial))
-	}
-	// Public, and handy for whoever signs in from this machine.
-	if err := os.WriteFile(filepath.Join(c.Data, fingerprintFile), []byte(out.CAFingerprint+"\n"), 0o644); err != nil {
-		return Initialised{}, err
-	}
-	if err := os.Rename(partial, final); err != nil {
-		return Initialised{}, err
-	}
-	return out, durable.SyncDir(c.Data)
+	err = place(c.Data, func(dir string) (fingerprint string, err error) {
+		out, err = build(ctx, arena, dir, c)
+		return out.CAFingerprint, err
+	})
+	return out, err
 }
 
 func build(ctx context.Context, arena *secret.Arena, dir string, c Init) (out Initialised, err error) {
@@ -187,7 +176,11 @@ func fill(ctx context.Context, dir, vault string, b *barrier.Barrier, log *audit
 	if err != nil {
 		return "", err
 	}
-	if err := people.New(b, log, time.Now).CreateAdmin(ctx, c.Admin, c.Password); err != nil {
+	settings, err := setting.Open(b, log)
+	if err != nil {
+		return "", err
+	}
+	if err := people.New(b, log, settings, time.Now).CreateAdmin(ctx, c.Admin, c.Password); err != nil {
 		return "", err
 	}
 	f, err := fleet.Open(b, log, vault, time.Now)

@@ -15,8 +15,10 @@ import (
 	"github.com/strongroom/strongroom/server/internal/delivery"
 	"github.com/strongroom/strongroom/server/internal/fleet"
 	"github.com/strongroom/strongroom/server/internal/people"
+	"github.com/strongroom/strongroom/server/internal/repeat"
 	"github.com/strongroom/strongroom/server/internal/rest"
 	"github.com/strongroom/strongroom/server/internal/seal"
+	"github.com/strongroom/strongroom/server/internal/setting"
 	"github.com/strongroom/strongroom/server/internal/vault"
 	"github.com/strongroom/strongroom/shared/api"
 	"github.com/strongroom/strongroom/shared/secret"
@@ -27,7 +29,10 @@ type rooms struct {
 	barrier  *barrier.Barrier
 	fleet    *fleet.Fleet
 	keys     audit.Keys
+	promises *audit.Checkpoints
 	delivery *delivery.Delivery
+	rotation rotation
+	hourly   []hourly
 	agents   net.Listener
 }
 
@@ -46,8 +51,8 @@ func (s *Server) unsealAtStart(ctx context.Context) (agents string, err error) {
 		}
 		return agents, err
 	}
-	if !s.header.HasKeyFile() && s.config.KeyFile == "" {
-		s.config.Log.Warn("serving sealed: this vault opens with " + s.header.OpensWith())
+	if !s.header.Load().HasKeyFile() && s.config.KeyFile == "" {
+		s.config.Log.Warn("serving sealed: this vault opens with " + s.header.Load().OpensWith())
 		return "", nil
 	}
 	key, err := seal.ReadKeyFile(s.arena, s.keyFile())
@@ -93,20 +98,21 @@ func (s *Server) unsealByRequest(ctx context.Context, with rest.Unsealing) (api.
 }
 
 func (s *Server) unsealWithKey(ctx context.Context, key *secret.Buffer, actor string) (agents string, err error) {
-	root, err := s.header.UnsealKeyFile(s.arena, key)
+	root, err := s.header.Load().UnsealKeyFile(s.arena, key)
 	return s.unseal(ctx, root, err, actor, "wrong key file")
 }
 
 // unsealWithPassphrase tries one at a time, since each takes much memory. Who
 // waits does not hold up sealing.
 func (s *Server) unsealWithPassphrase(ctx context.Context, passphrase *secret.Buffer, actor string) (agents string, err error) {
-	select {
-	case s.stretching <- struct{}{}:
-	case <-ctx.Done():
-		return "", ctx.Err()
+	var root *secret.Buffer
+	err = s.oneAtATime(ctx, func() (err error) {
+		root, err = s.header.Load().UnsealPassphrase(s.arena, passphrase)
+		return err
+	})
+	if err != nil && ctx.Err() != nil {
+		return "", err
 	}
-	root, err := s.header.UnsealPassphrase(s.arena, passphrase)
-	<-s.stretching
 	return s.unseal(ctx, root, err, actor, "wrong passphrase")
 }
 
@@ -126,6 +132,7 @@ func (s *Server) unseal(ctx context.Context, root *secret.Buffer, notFound error
 	if notFound != nil {
 		return "", s.refused(ctx, actor, reason, notFound)
 	}
+	defer secret.Sweep()
 	defer root.Wipe()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,7 +153,7 @@ func (s *Server) unseal(ctx context.Context, root *secret.Buffer, notFound error
 // build opens the rooms from the ground up. What it has opened is in r, also
 // where it fails.
 func (s *Server) build(ctx context.Context, r *rooms, root *secret.Buffer, actor string) (err error) {
-	if r.barrier, err = barrier.Open(s.db, s.arena, root, s.header.Vault()); err != nil {
+	if r.barrier, err = barrier.Open(s.db, s.arena, root, s.header.Load().Vault()); err != nil {
 		return err
 	}
 	if err = s.log.Reconcile(ctx, r.barrier); err != nil {
@@ -159,13 +166,22 @@ func (s *Server) build(ctx context.Context, r *rooms, root *secret.Buffer, actor
 	if _, err = s.log.Append(ctx, entry); err != nil {
 		return err
 	}
-	if r.fleet, err = fleet.Open(r.barrier, s.log, s.header.Vault(), time.Now); err != nil {
+	if r.promises, err = s.log.Checkpoints(ctx, r.keys, r.barrier.Epoch()); err != nil {
 		return err
 	}
-	credentials, err := vault.Open(r.barrier, s.log, s.arena, s.catalogue, time.Now)
+	s.promises.Store(r.promises)
+	if r.fleet, err = fleet.Open(r.barrier, s.log, s.header.Load().Vault(), time.Now); err != nil {
+		return err
+	}
+	settings, err := setting.Open(r.barrier, s.log)
 	if err != nil {
 		return err
 	}
+	credentials, err := vault.Open(r.barrier, s.log, s.arena, s.catalogue, settings, time.Now)
+	if err != nil {
+		return err
+	}
+	credentials.IssueWith(r.fleet)
 	if err := credentials.Tidy(ctx); err != nil {
 		return err
 	}
@@ -175,15 +191,24 @@ func (s *Server) build(ctx context.Context, r *rooms, root *secret.Buffer, actor
 	if r.agents, err = net.Listen("tcp", s.config.Agents); err != nil {
 		return fmt.Errorf("--agents: %w", err)
 	}
-	r.delivery = delivery.New(r.fleet, credentials, s.log, s.arena, s.config.Log, time.Now)
+	r.delivery = delivery.New(r.fleet, credentials, s.log, r.promises, s.arena, s.config.Log, time.Now)
 	go func() {
 		if err := r.delivery.Serve(r.agents); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			s.fail <- err
 		}
 	}()
+	r.hourly = s.keepUp(r, credentials, settings)
+	repeats, err := repeat.Open(r.barrier, time.Now)
+	if err != nil {
+		return err
+	}
+	keep := &keeping{s, r}
+	if err := keep.resumeRotation(ctx); err != nil {
+		return err
+	}
 	s.rest.Open(&rest.Rooms{
-		People: people.New(r.barrier, s.log, time.Now), Fleet: r.fleet, Vault: credentials, Catalogue: s.catalogue,
-		Audit: s.log, AuditKeys: r.keys, Delivery: r.delivery,
+		Settings: settings, People: people.New(r.barrier, s.log, settings, time.Now), Fleet: r.fleet, Vault: credentials, Catalogue: s.catalogue,
+		Audit: s.log, AuditKeys: r.keys, Checkpoints: r.promises, Delivery: r.delivery, Keeping: keep.control(), Repeats: repeats,
 		AgentsAddress: agentsAddress(r.agents.Addr(), s.console.Load()),
 	})
 	return nil
@@ -200,14 +225,22 @@ func (s *Server) drop() {
 	s.rest.Close()
 	s.rooms.drop()
 	s.rooms = nil
+	secret.Sweep()
 }
 
 func (r *rooms) drop() {
+	r.rotation.close()
+	for _, h := range r.hourly {
+		h.close()
+	}
 	if r.delivery != nil {
 		r.delivery.Stop()
 	}
 	if r.agents != nil {
 		r.agents.Close()
+	}
+	if r.promises != nil {
+		r.promises.Close()
 	}
 	r.keys.Wipe()
 	if r.barrier != nil {

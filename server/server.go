@@ -18,8 +18,8 @@ import (
 	"time"
 
 	"github.com/strongroom/strongroom/configs"
+	"github.com/strongroom/strongroom/server/internal/admission"
 	"github.com/strongroom/strongroom/server/internal/audit"
-	"github.com/strongroom/strongroom/server/internal/barrier"
 	"github.com/strongroom/strongroom/server/internal/catalogue"
 	"github.com/strongroom/strongroom/server/internal/rest"
 	"github.com/strongroom/strongroom/server/internal/seal"
@@ -32,8 +32,8 @@ import (
 // ErrNoVault means that the folder holds no vault.
 var ErrNoVault = errors.New("there is no vault")
 
-// arenaSize bounds what the server holds in the clear at a time.
-const arenaSize = 4 << 20
+// LeastLockedMemory is the least that a server can do with, in bytes. A value of more than half of it cannot be given out.
+const LeastLockedMemory = 1 << 20
 
 // Config is what a server needs to run.
 type Config struct {
@@ -44,9 +44,12 @@ type Config struct {
 	// Passphrase opens the vault instead of the key file; nil: there is none. Run
 	// wipes it as soon as it was tried.
 	Passphrase *secret.Buffer
-	Version    string
-	Log        *slog.Logger
-	Ready      func(Ready) // called once
+	// LockedMemory bounds what is in the clear at a time, in bytes.
+	LockedMemory int
+
+	Version string
+	Log     *slog.Logger
+	Ready   func(Ready) // called once
 }
 
 // Ready says where the server listens.
@@ -59,7 +62,7 @@ type Ready struct {
 type Server struct {
 	config    Config
 	arena     *secret.Arena
-	header    *seal.Header
+	header    atomic.Pointer[seal.Header]
 	db        *store.DB
 	log       *audit.Log
 	catalogue *catalogue.Catalogue
@@ -68,10 +71,13 @@ type Server struct {
 	shares    collection
 
 	stretching chan struct{} // has room for one: a passphrase at a time
+	backing    chan struct{} // likewise: a backup
 	sealed     atomic.Bool
-	mu         sync.Mutex // serialises seal and unseal
-	rooms      *rooms     // nil while sealed
-	fail       chan error // a room stopped by itself
+	promises   atomic.Pointer[audit.Checkpoints] // the last; nil: never unsealed
+	slotting   sync.Mutex                        // held from reading the header until another is in its place
+	mu         sync.Mutex                        // serialises seal and unseal
+	rooms      *rooms                            // nil while sealed
+	fail       chan error                        // a room stopped by itself
 }
 
 // Run serves until ctx ends and then returns nil within 5 s.
@@ -89,14 +95,15 @@ func Run(ctx context.Context, c Config) error {
 		return fmt.Errorf("--console: %w", err)
 	}
 	people := s.consoleServer()
-	go func() { s.fail <- people.ServeTLS(listener, "", "") }()
+	// People prove who they are with each request: none of their connections is safe from giving way to others.
+	bounds := admission.Bounds{All: min(2000, admission.Files()/8), Unproven: 2000, Address: 256}
+	go func() { s.fail <- people.ServeTLS(admission.Bound(listener, bounds), "", "") }()
 	defer people.Close()
 	ready := Ready{Console: listener.Addr().String()}
 	if ready.Agents, err = s.unsealAtStart(ctx); err != nil {
-		return explain(err)
+		return mend(err)
 	}
 	c.Ready(ready)
-	go s.keepConsole(ctx)
 	select {
 	case <-ctx.Done():
 	case err := <-s.fail:
@@ -117,29 +124,34 @@ func open(c Config) (*Server, error) {
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w in %s: make one with strongroom-server init --data %s", ErrNoVault, c.Data, c.Data)
 	}
-	s := &Server{config: c, stretching: make(chan struct{}, 1), fail: make(chan error, 4)}
+	s := &Server{config: c, stretching: make(chan struct{}, 1), backing: make(chan struct{}, 1), fail: make(chan error, 4)}
 	s.sealed.Store(true)
 	var err error
 	if s.catalogue, err = catalogue.Load(configs.Applications); err != nil {
 		return nil, err
 	}
-	if s.header, err = seal.Load(filepath.Join(dir, sealFile)); err != nil {
-		return nil, err
+	header, err := seal.Load(filepath.Join(dir, sealFile))
+	if err != nil {
+		return nil, mend(err)
 	}
+	s.header.Store(header)
 	console, err := readConsole(s.path(consoleFile))
 	if err != nil {
 		return nil, err
 	}
 	s.console.Store(console)
-	if s.arena, err = secret.NewArena(arenaSize); err != nil {
+	if s.arena, err = secret.NewArena(c.LockedMemory); err != nil {
 		return nil, err
 	}
 	// The store's lock keeps a second server from both, so it comes first.
 	if s.db, err = store.Open(s.path(storeFile)); err != nil {
-		return nil, explain(err)
+		return nil, errors.Join(mend(err), s.arena.Close())
 	}
-	if s.log, err = audit.Open(s.path(auditFolder), s.arena); err != nil {
-		return nil, errors.Join(err, s.db.Close())
+	if s.log, err = audit.OpenReserved(s.path(auditFolder), s.arena, s.path(reserveFile)); err != nil {
+		return nil, errors.Join(mend(err), s.db.Close(), s.arena.Close())
+	}
+	if err := s.log.Reserved(); err != nil {
+		c.Log.Warn(noReserve, "error", err)
 	}
 	control := rest.Control{Status: s.status, Seal: s.Seal, Unseal: s.unsealByRequest}
 	s.rest = rest.New(control, s.arena, c.Log)
@@ -154,18 +166,6 @@ func (s *Server) close() {
 	if err := errors.Join(s.log.Close(), s.db.Close()); err != nil {
 		s.config.Log.Error("closing", "error", err)
 	}
-}
-
-// explain adds what to do next to what the lower rooms found.
-func explain(err error) error {
-	switch {
-	case errors.Is(err, store.ErrLocked):
-		return fmt.Errorf("%w: is a server running on this folder already?", err)
-	case errors.Is(err, os.ErrNotExist), errors.Is(err, store.ErrCorrupt), errors.Is(err, barrier.ErrRollback),
-		errors.Is(err, audit.ErrCorrupt), errors.Is(err, audit.ErrLogRolledBack), errors.Is(err, audit.ErrVaultRolledBack):
-		return fmt.Errorf("%w: put back vault.db and audit/ of the same backup, both", err)
-	}
-	return err
 }
 
 func (s *Server) path(name string) string { return filepath.Join(s.config.Data, vaultFolder, name) }
@@ -200,18 +200,31 @@ func (s *Server) consoleServer() *http.Server {
 }
 
 func (s *Server) status() api.Status {
-	out := api.Status{Version: s.config.Version, Sealed: s.sealed.Load(), Vault: s.header.Vault(), Warnings: []string{}, Shares: s.collected()}
-	if s.header.HasKeyFile() && filepath.Dir(s.keyFile()) == filepath.Clean(s.config.Data) {
+	out := api.Status{Version: s.config.Version, Sealed: s.sealed.Load(), Vault: s.header.Load().Vault(), Warnings: []string{}, Shares: s.collected()}
+	if s.header.Load().HasKeyFile() && filepath.Dir(s.keyFile()) == filepath.Clean(s.config.Data) {
 		if _, err := os.Stat(s.keyFile()); err == nil {
 			out.Warnings = append(out.Warnings, "the key file lies beside the data it opens: keep it elsewhere and name it with --key-file, or whoever copies the folder has the vault")
 		}
 	}
+	switch err := s.log.Reserved(); {
+	case errors.Is(err, audit.ErrNoSpace):
+		out.Warnings = append(out.Warnings, "the disk of the vault is full: only revoking, deleting and sealing work until some space on it is free")
+	case err != nil:
+		out.Warnings = append(out.Warnings, noReserve)
+	}
+	if promises := s.promises.Load(); promises != nil {
+		out.Warnings = append(out.Warnings, promises.Warnings()...)
+	}
 	return out
 }
+
+// noReserve is no more than a warning; the log says why.
+const noReserve = "no space is kept on the disk for revoking and sealing when it is full: free some, and the server takes it"
 
 // Seal loses the root key: every room that needs it is dropped, the agents' port
 // closes, and their leases end by themselves.
 func (s *Server) Seal(ctx context.Context, who grant.Person) error {
+	s.log.FlushRefusals()
 	entry := audit.Entry{Actor: who.Name, Action: "vault.seal", Outcome: audit.Allowed}
 	if _, err := s.log.Append(ctx, entry); err != nil {
 		return err

@@ -79,6 +79,7 @@ func (c *collection) stop() {
 func (c *collection) drop() {
 	wipeShares(c.shares)
 	c.shares = nil
+	secret.Sweep()
 }
 
 func wipeShares(shares []*seal.Share) {
@@ -90,7 +91,7 @@ func wipeShares(shares []*seal.Share) {
 // unsealWithShare adds a share, and opens the vault with the last one that was
 // missing.
 func (s *Server) unsealWithShare(ctx context.Context, line *secret.Buffer) (api.Seal, error) {
-	share, err := s.header.ReadShare(s.arena, line)
+	share, err := s.header.Load().ReadShare(s.arena, line)
 	if err != nil {
 		return api.Seal{}, s.refused(ctx, byRequest, "share refused", err)
 	}
@@ -99,7 +100,7 @@ func (s *Server) unsealWithShare(ctx context.Context, line *secret.Buffer) (api.
 		return api.Seal{}, nil
 	}
 	index := share.Index()
-	need, _ := s.header.Shares()
+	need, _ := s.header.Load().Shares()
 	in, enough, err := s.shares.add(share, need)
 	if err != nil {
 		return api.Seal{}, s.refused(ctx, byRequest, "share refused", err)
@@ -112,7 +113,7 @@ func (s *Server) unsealWithShare(ctx context.Context, line *secret.Buffer) (api.
 	if enough == nil {
 		return api.Seal{Sealed: true, Shares: &api.Shares{In: in, Need: need}}, nil
 	}
-	root, err := s.header.UnsealShares(s.arena, enough)
+	root, err := s.header.Load().UnsealShares(s.arena, enough)
 	_, err = s.unseal(ctx, root, err, byRequest, "wrong shares")
 	return api.Seal{}, err
 }
@@ -130,7 +131,7 @@ func (s *Server) resetShares(ctx context.Context) error {
 
 // collected is what status says of shares: nil where none are wanted.
 func (s *Server) collected() *api.Shares {
-	need, _ := s.header.Shares()
+	need, _ := s.header.Load().Shares()
 	if need == 0 || !s.sealed.Load() {
 		return nil
 	}

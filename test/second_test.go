@@ -19,7 +19,7 @@ func TestOneServerAFolder(t *testing.T) {
 		return kit.Command{Program: filepath.Join(kit.Bin(t), "strongroom-server")}.Run(t, "run", "--data", server.Data,
 			"--key-file", server.KeyFile, "--agents", "127.0.0.1:0", "--console", "127.0.0.1:0")
 	}
-	if second := run().Want(t, 1); !strings.Contains(second.Stderr, "is a server running on this folder already?") {
+	if second := run().Want(t, 1); !strings.Contains(second.Stderr, "stop the server on this folder first") {
 		t.Errorf("the second server says %q", second.Stderr)
 	}
 	server.Admin.Do(t, "audit", "verify")

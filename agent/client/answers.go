@@ -123,6 +123,7 @@ type Status struct {
 	CertificateExpires time.Time `json:"certificate_expires"`
 	Health             string    `json:"health"` // ok, degraded or revoked
 	Why                string    `json:"why"`
+	Server             string    `json:"server"` // HOST:PORT that it is connected to, or tries next
 }
 
 // decode reads one JSON document. Its errors repeat nothing of it, which may be a secret.

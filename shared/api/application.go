@@ -18,5 +18,6 @@ type ApplicationList struct {
 // ApplicationDetail answers GET /v1/applications/{name}.
 type ApplicationDetail struct {
 	Application
-	Fields map[string][]credential.Field `json:"fields" doc:"for each auth type the fields that a credential has"`
+	Fields         map[string][]credential.Field `json:"fields" doc:"for each auth type the fields that a credential has"`
+	PasswordPolicy credential.Policy             `json:"password_policy" doc:"what the application asks of passwords"`
 }

@@ -13,6 +13,7 @@ type AuditEntry struct {
 	Job     string    `json:"job" doc:"as the agent claims it"`
 	Outcome string    `json:"outcome" enum:"allowed,refused,failed"`
 	Reason  string    `json:"reason"`
+	From    string    `json:"from" doc:"the network address of the person who asked; empty: nobody did, or it is not known"`
 }
 
 // AuditList answers GET /v1/audit, newest first.
@@ -23,10 +24,13 @@ type AuditList struct {
 
 // AuditQuery narrows GET /v1/audit; empty members do not.
 type AuditQuery struct {
-	Since      time.Time
+	Since      time.Time // no older entries
+	Until      time.Time // no newer entries
+	Actor      string
 	Action     string
 	Credential string
 	Host       string
+	Outcome    string // allowed, refused or failed
 	Cursor     string // the Next of the page before
 	Limit      int    // entries a page; 0: the server's default
 }
@@ -36,5 +40,6 @@ type AuditCheck struct {
 	OK      bool   `json:"ok"`
 	Size    uint64 `json:"size" doc:"entries that were checked"`
 	Root    string `json:"root" doc:"the tree's root hash, base64"`
+	Pruned  uint64 `json:"pruned" doc:"of these, from the first on, there are the hashes only, by the setting audit-retention"`
 	Problem string `json:"problem" doc:"the first bad entry; empty where ok"`
 }

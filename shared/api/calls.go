@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/strongroom/strongroom/shared/checkpoint"
 	"github.com/strongroom/strongroom/shared/secret"
 )
 
@@ -18,10 +19,11 @@ type Session struct {
 }
 
 // Login makes a session token. It is for the caller to keep: this client goes
-// on with the token of its Config.
-func (c *Client) Login(ctx context.Context, user string, password *secret.Buffer) (*Session, error) {
+// on with the token of its Config. code is that of the user's second factor:
+// without it such a user gets ErrSecondFactor.
+func (c *Client) Login(ctx context.Context, user string, password *secret.Buffer, code string) (*Session, error) {
 	// A password travels as JSON inside TLS, so a string of it lives until collected.
-	in := LoginRequest{User: user, Password: string(password.Reveal())}
+	in := LoginRequest{User: user, Password: string(password.Reveal()), Code: code}
 	var out LoginAnswer
 	if _, err := c.do(ctx, call{method: http.MethodPost, path: []string{"login"}, in: in, out: &out}); err != nil {
 		return nil, err
@@ -158,10 +160,14 @@ func (c *Client) AddCredential(ctx context.Context, in CredentialAdd, values Val
 	return out, err
 }
 
-// EditCredential changes a credential, as AddCredential makes one.
-func (c *Client) EditCredential(ctx context.Context, ref string, in CredentialEdit, values Values) (*CredentialDetail, error) {
+// EditCredential changes a credential that is as it was at that revision, as
+// AddCredential makes one.
+func (c *Client) EditCredential(ctx context.Context, ref string, revision uint64, in CredentialEdit, values Values) (*CredentialDetail, error) {
+	patch := func() (*CredentialDetail, error) {
+		return change[CredentialDetail](ctx, c, http.MethodPatch, revision, in, "credentials", ref)
+	}
 	if values.empty() {
-		return send[CredentialDetail](ctx, c, http.MethodPatch, in, "credentials", ref)
+		return patch()
 	}
 	var out *CredentialDetail
 	err := c.withEnvelope(ctx, ref, func(s *sealer) (err error) {
@@ -169,7 +175,7 @@ func (c *Client) EditCredential(ctx context.Context, ref string, in CredentialEd
 			return err
 		}
 		in.Sealed = s.header()
-		out, err = send[CredentialDetail](ctx, c, http.MethodPatch, in, "credentials", ref)
+		out, err = patch()
 		return err
 	})
 	return out, err
@@ -188,7 +194,11 @@ func (s *sealer) values(v Values) (secrets, variables, masked map[string][]byte,
 
 // Credentials lists what the caller may list.
 func (c *Client) Credentials(ctx context.Context, q CredentialQuery) (*CredentialList, error) {
-	return get[CredentialList](ctx, c, query("application", q.Application, "owner", q.Owner, "tag", q.Tag, "search", q.Search), "credentials")
+	values := query("application", q.Application, "owner", q.Owner, "tag", q.Tag, "search", q.Search, "cursor", q.Cursor)
+	if q.Limit != 0 {
+		values.Set("limit", strconv.Itoa(q.Limit))
+	}
+	return get[CredentialList](ctx, c, values, "credentials")
 }
 
 // Credential gives what is known of one, without its secrets.
@@ -201,9 +211,30 @@ func (c *Client) CredentialVersions(ctx context.Context, ref string) (*Credentia
 	return get[CredentialVersions](ctx, c, nil, "credentials", ref, "versions")
 }
 
-// DeleteCredential deletes it with all its versions.
-func (c *Client) DeleteCredential(ctx context.Context, ref string) (*CredentialDeleted, error) {
-	return send[CredentialDeleted](ctx, c, http.MethodDelete, nil, "credentials", ref)
+// DeleteCredential deletes one that is as it was at that revision, with all its
+// versions.
+func (c *Client) DeleteCredential(ctx context.Context, ref string, revision uint64) (*CredentialDeleted, error) {
+	return change[CredentialDeleted](ctx, c, http.MethodDelete, revision, nil, "credentials", ref)
+}
+
+// RollbackCredential makes an earlier version the newest.
+func (c *Client) RollbackCredential(ctx context.Context, ref string, revision, to uint64) (*CredentialDetail, error) {
+	return change[CredentialDetail](ctx, c, http.MethodPost, revision, Rollback{To: to}, "credentials", ref, "rollback")
+}
+
+// DisconnectCredential stops its delivery.
+func (c *Client) DisconnectCredential(ctx context.Context, ref string, revision uint64) (*CredentialSwitched, error) {
+	return change[CredentialSwitched](ctx, c, http.MethodPost, revision, nil, "credentials", ref, "disconnect")
+}
+
+// ConnectCredential lets it be delivered again.
+func (c *Client) ConnectCredential(ctx context.Context, ref string, revision uint64) (*CredentialSwitched, error) {
+	return change[CredentialSwitched](ctx, c, http.MethodPost, revision, nil, "credentials", ref, "connect")
+}
+
+// TransferCredential hands it to another user.
+func (c *Client) TransferCredential(ctx context.Context, ref, to string) (*Transferred, error) {
+	return send[Transferred](ctx, c, http.MethodPost, Transfer{To: to}, "credentials", ref, "transfer")
 }
 
 // AddGrant makes a grant.
@@ -219,6 +250,12 @@ func (c *Client) Grants(ctx context.Context) (*GrantList, error) {
 // Grant gives one.
 func (c *Client) Grant(ctx context.Context, name string) (*Grant, error) {
 	return get[Grant](ctx, c, nil, "grants", name)
+}
+
+// EditGrant puts a rule in the place of the one that the grant has, if it is as
+// it was at that revision.
+func (c *Client) EditGrant(ctx context.Context, revision uint64, in GrantRule) (*Grant, error) {
+	return change[Grant](ctx, c, http.MethodPut, revision, in, "grants", in.Name)
 }
 
 // RevokeGrant ends a grant and the leases that hosts have by it.
@@ -246,6 +283,11 @@ func (c *Client) Host(ctx context.Context, id string) (*Host, error) {
 	return get[Host](ctx, c, nil, "hosts", id)
 }
 
+// LabelHost lays labels over those of a host; an empty text removes one.
+func (c *Client) LabelHost(ctx context.Context, id string, revision uint64, labels map[string]string) (*HostLabelled, error) {
+	return change[HostLabelled](ctx, c, http.MethodPatch, revision, HostLabel{Labels: labels}, "hosts", id)
+}
+
 // RevokeHost cuts a host off for good and says what it held.
 func (c *Client) RevokeHost(ctx context.Context, id string) (*HostRevoked, error) {
 	return send[HostRevoked](ctx, c, http.MethodDelete, nil, "hosts", id)
@@ -253,10 +295,7 @@ func (c *Client) RevokeHost(ctx context.Context, id string) (*HostRevoked, error
 
 // Audit lists entries of the log, newest first.
 func (c *Client) Audit(ctx context.Context, q AuditQuery) (*AuditList, error) {
-	values := query("action", q.Action, "credential", q.Credential, "host", q.Host, "cursor", q.Cursor)
-	if !q.Since.IsZero() {
-		values.Set("since", q.Since.UTC().Format(time.RFC3339Nano))
-	}
+	values := q.values()
 	if q.Limit != 0 {
 		values.Set("limit", strconv.Itoa(q.Limit))
 	}
@@ -274,6 +313,11 @@ func (c *Client) VerifyAudit(ctx context.Context) (*AuditCheck, error) {
 	return &out, nil
 }
 
+// ProveAudit gives the proof that an entry is in the log. It is not verified.
+func (c *Client) ProveAudit(ctx context.Context, seq uint64) (*checkpoint.Proof, error) {
+	return get[checkpoint.Proof](ctx, c, nil, "audit", "entries", strconv.FormatUint(seq, 10), "proof")
+}
+
 func get[T any](ctx context.Context, c *Client, q url.Values, path ...string) (*T, error) {
 	out := new(T)
 	if _, err := c.do(ctx, call{method: http.MethodGet, path: path, query: q, out: out}); err != nil {
@@ -288,6 +332,22 @@ func send[T any](ctx context.Context, c *Client, method string, in any, path ...
 		return nil, err
 	}
 	return out, nil
+}
+
+// change is send about what is as it was at a revision; 0: whatever it is.
+func change[T any](ctx context.Context, c *Client, method string, revision uint64, in any, path ...string) (*T, error) {
+	out := new(T)
+	if _, err := c.do(ctx, call{method: method, path: path, match: ifMatch(revision), in: in, out: out}); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func ifMatch(revision uint64) string {
+	if revision == 0 {
+		return "*"
+	}
+	return `"` + strconv.FormatUint(revision, 10) + `"`
 }
 
 // query takes names and values in turn and leaves empty values out.

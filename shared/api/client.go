@@ -96,12 +96,23 @@ func parseServer(server string) (base, host string, err error) {
 	return "https://" + u.Host, u.Hostname(), nil
 }
 
+type keyKey struct{}
+
+// WithKey gives the request that is made under the context an idempotency key of
+// 1 to 64 bytes: where it makes something, the same request with the same key
+// makes nothing more within 24 hours and gets the same answer, ErrConflict where
+// that has a secret, and ErrUsage where it is another request.
+func WithKey(ctx context.Context, key string) context.Context {
+	return context.WithValue(ctx, keyKey{}, key)
+}
+
 // call is one request and what its answer is decoded into.
 type call struct {
 	method  string
 	path    []string // segments behind /v1, escaped here
 	query   url.Values
-	in, out any // nil: no body
+	match   string // the If-Match; empty: none
+	in, out any    // nil: no body
 	timeout time.Duration
 }
 
@@ -166,6 +177,12 @@ func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
 	req.Header.Set("Accept", "application/json, application/problem+json")
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if k.match != "" {
+		req.Header.Set("If-Match", k.match)
+	}
+	if key, ok := ctx.Value(keyKey{}).(string); ok {
+		req.Header.Set("Idempotency-Key", key)
 	}
 	if c.token != nil {
 		// net/http wants a string: this copy and its own live until collected.

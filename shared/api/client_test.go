@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -267,7 +268,7 @@ func TestPathsAreEscaped(t *testing.T) {
 	}))
 	c := dial(t, s.URL, s.CAFingerprint, text(t, "tok"))
 	_, _ = c.Credential(t.Context(), "alice/payroll")
-	_, _ = c.DeleteCredential(t.Context(), "a?b#c")
+	_, _ = c.DeleteCredential(t.Context(), "a?b#c", 0)
 	_, _ = c.Credential(t.Context(), "app:crm")
 	for _, dots := range []string{"", ".", ".."} {
 		if _, err := c.RevokeGrant(t.Context(), dots); !errors.Is(err, api.ErrUsage) {
@@ -287,5 +288,23 @@ func TestPathsAreEscaped(t *testing.T) {
 func decode(t *testing.T, r *http.Request, into any) {
 	if err := json.NewDecoder(r.Body).Decode(into); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestIdempotencyKey(t *testing.T) {
+	t.Parallel()
+	var got []string
+	s := apitest.Start(t, apitest.Chain{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = append(got, strings.Join(r.Header.Values("Idempotency-Key"), "|"))
+		apitest.Answer(w, http.StatusCreated, api.Role{})
+	}))
+	c := dial(t, s.URL, s.CAFingerprint, nil)
+	for _, ctx := range []context.Context{t.Context(), api.WithKey(t.Context(), "k1")} {
+		if _, err := c.AddRole(ctx, api.RoleAdd{Name: "r"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{"", "k1"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

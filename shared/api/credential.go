@@ -5,23 +5,26 @@ import "time"
 // Credential is a credential as it is listed: what is known of it without its
 // value.
 type Credential struct {
-	Name        string            `json:"name" doc:"the reference: of a custom credential with its owner" example:"salesforce-prod"`
-	Kind        string            `json:"kind" enum:"app,custom"`
-	Application string            `json:"application" doc:"empty for a custom credential" example:"salesforce"`
-	AuthType    string            `json:"auth_type" doc:"empty for a custom credential" example:"basic"`
-	Owner       string            `json:"owner" example:"alice"`
-	Default     bool              `json:"default" doc:"whether app:APPLICATION means this one"`
-	Version     uint64            `json:"version" doc:"the current version"`
-	Created     time.Time         `json:"created"`
-	Updated     time.Time         `json:"updated"`
-	Expires     *time.Time        `json:"expires" doc:"null: never"`
-	Health      string            `json:"health" doc:"what the last probe found" example:"unknown"`
-	Tags        map[string]string `json:"tags"`
+	Name         string            `json:"name" doc:"the reference: of a custom credential with its owner" example:"salesforce-prod"`
+	Kind         string            `json:"kind" enum:"app,custom"`
+	Application  string            `json:"application" doc:"empty for a custom credential" example:"salesforce"`
+	AuthType     string            `json:"auth_type" doc:"empty for a custom credential" example:"basic"`
+	Owner        string            `json:"owner" example:"alice"`
+	Default      bool              `json:"default" doc:"whether app:APPLICATION means this one"`
+	Version      uint64            `json:"version" doc:"the current version"`
+	Created      time.Time         `json:"created"`
+	Updated      time.Time         `json:"updated"`
+	Expires      *time.Time        `json:"expires" doc:"when it ends, as was said or as its certificate says; null: never"`
+	Disconnected *time.Time        `json:"disconnected" doc:"since when it is delivered to nobody; null: it is connected"`
+	Health       string            `json:"health" doc:"expired, expiring (within 30 days, or the last fifth of a shorter life), or unknown" example:"unknown"`
+	Tags         map[string]string `json:"tags"`
+	Revision     uint64            `json:"revision" doc:"for If-Match, in double quotes"`
 }
 
 // CredentialList answers GET /v1/credentials.
 type CredentialList struct {
 	Items []Credential `json:"items"`
+	Next  string       `json:"next,omitempty" doc:"the cursor of the next page; empty: there is none"`
 }
 
 // CredentialQuery narrows GET /v1/credentials; empty members do not.
@@ -30,6 +33,8 @@ type CredentialQuery struct {
 	Owner       string
 	Tag         string // KEY=VALUE
 	Search      string // part of a name or description
+	Cursor      string // the Next of the page before
+	Limit       int    // credentials a page; 0: 100
 }
 
 // CredentialDetail answers GET /v1/credentials/{ref}, POST and PATCH.
@@ -41,6 +46,37 @@ type CredentialDetail struct {
 	Fields       map[string]string `json:"fields" doc:"the fields that are not secret"`
 	FieldsBase64 map[string][]byte `json:"fields_base64,omitempty" doc:"those of them that are not UTF-8; then absent from fields"`
 	SecretFields []string          `json:"secret_fields" doc:"the names of the secret fields"`
+	AccessAdded  []Access          `json:"access_added,omitempty" doc:"what hosts gained by this change, up to 100"`
+}
+
+// Access is a credential that a host may have by a grant.
+type Access struct {
+	Grant      string `json:"grant"`
+	Host       string `json:"host" doc:"its ID; empty: no host that is enrolled now"`
+	Credential string `json:"credential"`
+}
+
+// Rollback is the body of POST /v1/credentials/{ref}/rollback.
+type Rollback struct {
+	To uint64 `json:"to" minimum:"1" doc:"the version that shall be the newest again"`
+}
+
+// CredentialSwitched answers POST /v1/credentials/{ref}/disconnect and connect.
+type CredentialSwitched struct {
+	CredentialDetail
+	LeasesEnded int `json:"leases_ended" doc:"the leases that hosts had"`
+}
+
+// Transfer is the body of POST /v1/credentials/{ref}/transfer.
+type Transfer struct {
+	To string `json:"to" maxLength:"63" doc:"the user who shall have it" example:"bob"`
+}
+
+// Transferred answers it.
+type Transferred struct {
+	Waiting       bool     `json:"waiting" doc:"nothing has changed yet: a second person has to ask for the same"`
+	Name          string   `json:"name" doc:"how the credential is called now"`
+	GrantsChanged []string `json:"grants_changed" doc:"the grants that named it and do so no longer"`
 }
 
 // CredentialAdd is the body of POST /v1/credentials. Secrets and Generate are
@@ -51,7 +87,7 @@ type CredentialAdd struct {
 	AuthType    string            `json:"auth_type,omitempty" maxLength:"63" example:"basic"`
 	Fields      map[string]string `json:"fields,omitempty" maxProperties:"64" doc:"the fields that are not secret"`
 	Secrets     map[string][]byte `json:"secrets,omitempty" maxProperties:"64" doc:"secret fields, each in an envelope"`
-	Generate    []string          `json:"generate,omitempty" maxItems:"64" doc:"secret fields that the server shall make up"`
+	Generate    []string          `json:"generate,omitempty" maxItems:"64" doc:"secret fields that the server shall make up; of a client_certificate: certificate, with its key"`
 	Variables   map[string][]byte `json:"variables,omitempty" maxProperties:"64" doc:"variables that are shown, each in an envelope"`
 	Masked      map[string][]byte `json:"masked,omitempty" maxProperties:"64" doc:"variables that are masked, each in an envelope"`
 	Describe    map[string]string `json:"describe,omitempty" maxProperties:"64" doc:"what single variables are for"`
@@ -69,7 +105,7 @@ type CredentialAdd struct {
 type CredentialEdit struct {
 	Fields      map[string]string `json:"fields,omitempty" maxProperties:"64" doc:"fields that are not secret"`
 	Secrets     map[string][]byte `json:"secrets,omitempty" maxProperties:"64" doc:"secret fields, each in an envelope"`
-	Generate    []string          `json:"generate,omitempty" maxItems:"64" doc:"secret fields that the server shall make up"`
+	Generate    []string          `json:"generate,omitempty" maxItems:"64" doc:"secret fields that the server shall make up; of a client_certificate: certificate, with its key"`
 	Variables   map[string][]byte `json:"variables,omitempty" maxProperties:"64" doc:"variables that are shown, each in an envelope"`
 	Masked      map[string][]byte `json:"masked,omitempty" maxProperties:"64" doc:"variables that are masked, each in an envelope"`
 	Describe    map[string]string `json:"describe,omitempty" maxProperties:"64" doc:"what single variables are for"`
@@ -99,6 +135,7 @@ type CredentialVersions struct {
 type CredentialDeleted struct {
 	Deleted       string   `json:"deleted" doc:"the credential's name"`
 	GrantsChanged []string `json:"grants_changed" doc:"the grants that named it"`
+	DefaultOf     string   `json:"default_of,omitempty" doc:"the application that has no default now"`
 	LeasesEnded   int      `json:"leases_ended" doc:"the leases that hosts had"`
 }
 

@@ -28,8 +28,10 @@ type GrantRule struct {
 // Grant is a grant as the server keeps it.
 type Grant struct {
 	GrantRule
+	Empty     bool      `json:"empty" doc:"whether it gives nothing, since what it named is gone"`
 	Created   time.Time `json:"created"`
 	CreatedBy string    `json:"created_by"`
+	Revision  uint64    `json:"revision" doc:"for If-Match, in double quotes"`
 }
 
 // GrantList answers GET /v1/grants.

@@ -14,6 +14,18 @@ type Host struct {
 	Connected bool              `json:"connected"`
 	Revoked   bool              `json:"revoked"`
 	Frozen    bool              `json:"frozen" doc:"two machines used this host's identity: revoke it and enrol anew"`
+	Revision  uint64            `json:"revision" doc:"for If-Match, in double quotes"`
+}
+
+// HostLabel is the body of PATCH /v1/hosts/{id}.
+type HostLabel struct {
+	Labels map[string]string `json:"labels" maxProperties:"64" doc:"laid over what there is; an empty text removes a label"`
+}
+
+// HostLabelled answers it.
+type HostLabelled struct {
+	Host
+	AccessAdded []Access `json:"access_added,omitempty" doc:"what the host gained by this change, up to 100"`
 }
 
 // HostList answers GET /v1/hosts.

@@ -12,9 +12,11 @@ import (
 const (
 	CodeUsage           = "usage"           // 400, 413, 422
 	CodeUnauthenticated = "unauthenticated" // 401
+	CodeSecondFactor    = "second_factor"   // 401: the password is right, and a code is wanted as well
 	CodeRefused         = "refused"         // 403; also "not there", to somebody who may not list
 	CodeNotFound        = "not_found"       // 404
 	CodeConflict        = "conflict"        // 409
+	CodeChanged         = "changed"         // 412, 428: it is not as the request's If-Match says, or that is missing
 	CodeEnvelope        = "envelope"        // 409: no envelope was opened on this connection
 	CodeSealed          = "sealed"          // 503
 	CodeFailed          = "failed"          // 500
@@ -25,17 +27,19 @@ const (
 var (
 	ErrUsage           = errors.New("wrong usage")
 	ErrUnauthenticated = errors.New("not logged in")
+	ErrSecondFactor    = errors.New("a code of the second factor is needed")
 	ErrRefused         = errors.New("refused")
 	ErrNotFound        = errors.New("not found")
 	ErrConflict        = errors.New("conflict")
+	ErrChanged         = errors.New("changed meanwhile")
 	ErrSealed          = errors.New("the server is sealed")
 	ErrFailed          = errors.New("the server failed")
 	ErrNotReachable    = errors.New("the server cannot be reached")
 )
 
 var sentinels = map[string]error{
-	CodeUsage: ErrUsage, CodeUnauthenticated: ErrUnauthenticated, CodeRefused: ErrRefused,
-	CodeNotFound: ErrNotFound, CodeConflict: ErrConflict, CodeEnvelope: ErrConflict,
+	CodeUsage: ErrUsage, CodeUnauthenticated: ErrUnauthenticated, CodeSecondFactor: ErrSecondFactor, CodeRefused: ErrRefused,
+	CodeNotFound: ErrNotFound, CodeConflict: ErrConflict, CodeChanged: ErrChanged, CodeEnvelope: ErrConflict,
 	CodeSealed: ErrSealed, CodeFailed: ErrFailed,
 }
 
@@ -45,7 +49,7 @@ type Problem struct {
 	Title  string          `json:"title" doc:"the status in words" example:"Conflict"`
 	Status int             `json:"status" doc:"the HTTP status" example:"409"`
 	Detail string          `json:"detail,omitempty" doc:"what happened and what to do next"`
-	Code   string          `json:"code" enum:"usage,unauthenticated,refused,not_found,conflict,envelope,sealed,failed" doc:"what programs branch on"`
+	Code   string          `json:"code" enum:"usage,unauthenticated,second_factor,refused,not_found,conflict,changed,envelope,sealed,failed" doc:"what programs branch on"`
 	Errors []ProblemDetail `json:"errors,omitempty" doc:"what is wrong with single members of the request"`
 }
 
@@ -96,6 +100,8 @@ func codeOf(status int) string {
 		return CodeNotFound
 	case http.StatusConflict:
 		return CodeConflict
+	case http.StatusPreconditionFailed, http.StatusPreconditionRequired:
+		return CodeChanged
 	}
 	if status >= 400 && status < 500 && status != http.StatusTooManyRequests {
 		return CodeUsage

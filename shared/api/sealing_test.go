@@ -82,7 +82,7 @@ func TestValuesTravelInEnvelopes(t *testing.T) {
 		Variables: map[string]*secret.Buffer{"BIN": text(t, "\xff\x00canary-bin")},
 		Masked:    map[string]*secret.Buffer{"PIN": text(t, strings.Repeat("canary-64", 7000))},
 	}
-	if _, err := c.EditCredential(t.Context(), "alice/payroll", api.CredentialEdit{}, own); err != nil {
+	if _, err := c.EditCredential(t.Context(), "alice/payroll", 0, api.CredentialEdit{}, own); err != nil {
 		t.Fatal(err)
 	}
 	if s.got["BIN"] != "\xff\x00canary-bin" || len(s.got["PIN"]) != 63000 {

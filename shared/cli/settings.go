@@ -15,7 +15,7 @@ import (
 const maxSettings = 64 << 10
 
 // ReadSettings reads the YAML file that --config names, of at most 64 KiB, into
-// T: a struct of strings, each with its key as a yaml tag. Without a path it
+// T: a struct of strings and lists of them, each with its key as a yaml tag. Without a path it
 // answers the zero value. Its errors are usage errors.
 func ReadSettings[T any](path string) (s T, err error) {
 	if path == "" {
@@ -84,6 +84,9 @@ func keys(settings reflect.Type) string {
 			list.WriteString(", ")
 		}
 		list.WriteString(settings.Field(i).Tag.Get("yaml"))
+		if settings.Field(i).Type.Kind() == reflect.Slice {
+			list.WriteString(" (a list)")
+		}
 	}
 	return list.String()
 }

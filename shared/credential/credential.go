@@ -164,6 +164,14 @@ type Metadata struct {
 	Updated     time.Time         `json:"updated"`
 	Expires     time.Time         `json:"expires,omitzero"`
 	Version     uint64            `json:"version"` // the newest, from 1
+	// ValueSince is when the newest version began, and ValueEnds when it ends by itself, as a certificate does; zero: it
+	// does not.
+	ValueSince time.Time `json:"value_since,omitzero"`
+	ValueEnds  time.Time `json:"value_ends,omitzero"`
+	// Disconnected is when its delivery was stopped until it is connected again.
+	Disconnected time.Time `json:"disconnected,omitzero"`
+	// Revision counts every change, of the value or of what is said of it.
+	Revision uint64 `json:"revision"`
 }
 
 // Version is one value of a credential, without its secrets.
@@ -175,4 +183,7 @@ type Version struct {
 	Fields     map[string]string `json:"fields,omitempty"`
 	Secrets    []string          `json:"secrets,omitempty"` // names, sorted
 	Origins    []Origin          `json:"origins,omitempty"` // where it may be sent
+	// Since and Ends are what the value itself says of its life, as a certificate does; zero: nothing.
+	Since time.Time `json:"since,omitzero"`
+	Ends  time.Time `json:"ends,omitzero"`
 }

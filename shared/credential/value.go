@@ -131,3 +131,13 @@ func nextField(p []byte) (name string, value, rest []byte, err error) {
 	}
 	return name, p[4 : 4+n], p[4+n:], nil
 }
+
+// Withhold wipes and removes the fields that never leave the server.
+func (v Value) Withhold(known []Field) {
+	for _, f := range known {
+		if f.ServerOnly {
+			v[f.Name].Wipe()
+			delete(v, f.Name)
+		}
+	}
+}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"github.com/strongroom/strongroom/shared/crash"
 )
 
 // Replace writes a file of mode 0600 in place of what is at path, if anything.
@@ -49,12 +51,15 @@ func write(path string, parts [][]byte, move func(from, to string) error) error 
 			_, err = f.Write(part)
 		}
 	}
+	crash.Point("durable.sync")
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
+	crash.Point("durable.move")
 	if err := move(f.Name(), path); err != nil {
 		return err
 	}
+	crash.Point("durable.syncdir")
 	return SyncDir(dir)
 }
 

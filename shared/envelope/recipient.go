@@ -70,12 +70,17 @@ type Opener struct {
 // secret.ErrKey after Wipe. The same sealed value opens again under the same context: that each request has an
 // identifier of its own is the caller's part.
 func (o *Opener) Open(sealed []byte, c Context) (*secret.Buffer, error) {
+	return o.OpenInto(o.arena, sealed, c)
+}
+
+// OpenInto is as Open, into an arena that may be another than the key's, or an owner's part of it.
+func (o *Opener) OpenInto(a *secret.Arena, sealed []byte, c Context) (*secret.Buffer, error) {
 	if n := len(sealed) - counterSize - secret.Overhead; n < 0 || n > MaxPlaintext {
 		return nil, fmt.Errorf("%w: field %q: %d bytes cannot be a sealed value", ErrEnvelope, c.Field, len(sealed))
 	}
 	o.mu.RLock()
 	defer o.mu.RUnlock()
-	s, err := o.arena.Open(o.key, nonce(sealed), sealed[counterSize:], c.associated())
+	s, err := a.Open(o.key, nonce(sealed), sealed[counterSize:], c.associated())
 	if errors.Is(err, secret.ErrOpen) {
 		return nil, fmt.Errorf("%w: field %q", ErrEnvelope, c.Field)
 	}
@@ -90,4 +95,5 @@ func (o *Opener) Wipe() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.key.Wipe()
+	secret.Sweep()
 }

@@ -51,12 +51,13 @@ func NewSealer(a *secret.Arena, publicKey []byte, d Direction, exporter []byte) 
 }
 
 // agree moves the exported key into the arena. Everything HPKE allocates stays inside Do, which erases it at the next
-// collection.
+// collection: one is asked for.
 func agree(a *secret.Arena, encapsulate func() (exporting, error)) (*secret.Buffer, error) {
 	key, err := a.New(secret.KeySize)
 	if err != nil {
 		return nil, fmt.Errorf("envelope key: %w", err)
 	}
+	defer secret.Sweep()
 	secret.Do(func() {
 		var context exporting
 		if context, err = encapsulate(); err != nil {
@@ -99,6 +100,7 @@ func (s *Sealer) Wipe() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.key.Wipe()
+	secret.Sweep()
 }
 
 // nonce is the counter, filled up with zeros in front.

@@ -35,6 +35,9 @@ type Grant struct {
 	Conditions
 	Created   time.Time `json:"created"`
 	CreatedBy string    `json:"created_by"`
+	Revision  uint64    `json:"revision"`
+	// OwnerID is the person whose own credentials are all that it names, or was; empty: it names others.
+	OwnerID string `json:"owner_id,omitempty"`
 }
 
 // Conditions is the part of a grant that travels with a lease: the agent holds
@@ -47,10 +50,24 @@ type Conditions struct {
 	Until    time.Time     `json:"until,omitzero"`    // the grant's end; zero: none
 }
 
-// Person is somebody who signed in.
+// Empty tells whether a grant gives nothing, as one does that named only what is
+// gone. It is not broad then: it names no credential.
+func (g Grant) Empty() bool { return len(g.Credentials)+len(g.Applications)+len(g.Tags) == 0 }
+
+// Person is somebody who signed in, with what the role and the token let them do.
 type Person struct {
 	ID, Name, Role string
+	Permissions    Permissions
+	// LockedUntil is when the person may touch their own credentials again, after
+	// somebody else set their password or took the second factor away; zero: now.
+	LockedUntil time.Time
+	// Since is when the person was last made somebody else by others: the user was
+	// made, got another role, or another password by somebody else.
+	Since time.Time
 }
+
+// Can tells whether the person may do what p says.
+func (p Person) Can(what Permission) bool { return p.Permissions.Has(what) }
 
 // Host is an enrolled machine as the server knows it.
 type Host struct {
@@ -115,6 +132,7 @@ type Decision struct {
 // The reasons of a refusal. The log, explain and tests quote them.
 const (
 	ReasonNoCredential = "there is no such credential"
+	ReasonDisconnected = "this credential is disconnected"
 	ReasonNoGrant      = "no grant names this credential"
 	ReasonHost         = "no grant of this credential names this host"
 	ReasonEnded        = "every grant of this credential for this host has ended"
@@ -128,15 +146,18 @@ const (
 // ForHost judges the host alone: which grants let it hold the credential at
 // all. The conditions on jobs are the agent's to check (ForJob).
 func ForHost(grants []Grant, c credential.Metadata, h Host, now time.Time) Decision {
-	left := keep(grants, func(g Grant) bool { return g.names(c) })
+	if !c.Disconnected.IsZero() {
+		return Decision{Reason: ReasonDisconnected}
+	}
+	left := keep(grants, func(g Grant) bool { return g.Names(c) })
 	if len(left) == 0 {
 		return Decision{Reason: ReasonNoGrant}
 	}
-	left = keep(left, func(g Grant) bool { return g.hostMatches(h) })
+	left = keep(left, func(g Grant) bool { return g.Reaches(h) })
 	if len(left) == 0 {
 		return Decision{Reason: ReasonHost}
 	}
-	left = keep(left, func(g Grant) bool { return g.Until.IsZero() || now.Before(g.Until) })
+	left = keep(left, func(g Grant) bool { return g.lasts(now) })
 	if len(left) == 0 {
 		return Decision{Reason: ReasonEnded}
 	}
@@ -158,7 +179,8 @@ func ForJob(grants []Grant, j Job) Decision {
 	return Decision{Allowed: true, Reason: allowedBy(left), Grants: left}
 }
 
-func (g Grant) names(c credential.Metadata) bool {
+// Names tells whether a grant gives a credential to those whom it is for.
+func (g Grant) Names(c credential.Metadata) bool {
 	if slices.Contains(g.Credentials, c.ID) {
 		return true
 	}
@@ -167,7 +189,20 @@ func (g Grant) names(c credential.Metadata) bool {
 		(slices.Contains(g.Applications, c.Application) || overlaps(g.Tags, c.Tags))
 }
 
-func (g Grant) hostMatches(h Host) bool {
+// GainedByCredential returns the grants that name after and did not name before.
+func GainedByCredential(grants []Grant, before, after credential.Metadata, now time.Time) []Grant {
+	return keep(grants, func(g Grant) bool { return g.lasts(now) && g.Names(after) && !g.Names(before) })
+}
+
+// GainedByHost returns the grants that reach after and did not reach before.
+func GainedByHost(grants []Grant, before, after Host, now time.Time) []Grant {
+	return keep(grants, func(g Grant) bool { return g.lasts(now) && g.Reaches(after) && !g.Reaches(before) })
+}
+
+func (g Grant) lasts(now time.Time) bool { return g.Until.IsZero() || now.Before(g.Until) }
+
+// Reaches tells whether a grant is for a host, whatever it gives there.
+func (g Grant) Reaches(h Host) bool {
 	return g.AnyHost || slices.Contains(g.Hosts, h.ID) || overlaps(g.HostLabels, h.Labels)
 }
 

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // Role is the first part of a SPIFFE path.
@@ -23,6 +24,8 @@ const (
 	Server  Role = "server"
 	HostEnd Role = "host"
 	Console Role = "console"
+	// Client is in certificates that are credentials for other systems. No end of ours takes one.
+	Client Role = "client"
 )
 
 // ErrUntrusted is wrapped by every refusal of a peer's certificate.
@@ -47,7 +50,8 @@ func NameOf(cert *x509.Certificate) (Name, error) {
 	}
 	u := cert.URIs[0]
 	role, id, ok := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
-	if u.Scheme != "spiffe" || u.Host == "" || !ok || id == "" || strings.Contains(id, "/") {
+	more := u.User != nil || u.RawQuery != "" || u.Fragment != ""
+	if u.Scheme != "spiffe" || u.Host == "" || !ok || role == "" || id == "" || strings.Contains(id, "/") || more {
 		return Name{}, fmt.Errorf("%w: its URI is not spiffe://DOMAIN/ROLE/ID", ErrUntrusted)
 	}
 	return Name{TrustDomain: u.Host, Role: Role(role), ID: id}, nil
@@ -73,8 +77,8 @@ func ValidFingerprint(s string) error {
 // given, which the server sends along, and demands a certificate for host, a
 // name or an IP address. TLS itself does not know the address that was dialled.
 func PinnedClient(fingerprint, host string) *tls.Config {
-	return pinned(func(cs tls.ConnectionState) error {
-		leaf, err := verifyPinned(cs, fingerprint)
+	return pinned(func(cs tls.ConnectionState, now time.Time) error {
+		leaf, err := verifyPinned(cs, fingerprint, now)
 		if err != nil {
 			return err
 		}
@@ -88,8 +92,8 @@ func PinnedClient(fingerprint, host string) *tls.Config {
 // JoiningClient is for a host that has no certificate yet: like PinnedClient,
 // but for an agents' listener, by SPIFFE name.
 func JoiningClient(fingerprint string) *tls.Config {
-	return pinned(func(cs tls.ConnectionState) error {
-		leaf, err := verifyPinned(cs, fingerprint)
+	return pinned(func(cs tls.ConnectionState, now time.Time) error {
+		leaf, err := verifyPinned(cs, fingerprint, now)
 		if err != nil {
 			return err
 		}
@@ -98,12 +102,20 @@ func JoiningClient(fingerprint string) *tls.Config {
 }
 
 // pinned leaves the standard verification out, since it would need the root
-// beforehand; verify runs on every handshake, resumed ones too.
-func pinned(verify func(tls.ConnectionState) error) *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, VerifyConnection: verify}
+// beforehand.
+func pinned(verify func(tls.ConnectionState, time.Time) error) *tls.Config {
+	return verifying(&tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true}, verify)
 }
 
-func verifyPinned(cs tls.ConnectionState, fingerprint string) (*x509.Certificate, error) {
+// verifying has verify run on every handshake, resumed ones too, by the clock of
+// c, which the caller may set.
+func verifying(c *tls.Config, verify func(tls.ConnectionState, time.Time) error) *tls.Config {
+	c.Time = time.Now
+	c.VerifyConnection = func(cs tls.ConnectionState) error { return verify(cs, c.Time()) }
+	return c
+}
+
+func verifyPinned(cs tls.ConnectionState, fingerprint string, now time.Time) (*x509.Certificate, error) {
 	roots := x509.NewCertPool()
 	found := false
 	for _, cert := range cs.PeerCertificates {
@@ -115,14 +127,15 @@ func verifyPinned(cs tls.ConnectionState, fingerprint string) (*x509.Certificate
 	if !found {
 		return nil, fmt.Errorf("%w: the server's CA does not have the fingerprint %s; compare it with what strongroom-server init printed", ErrUntrusted, fingerprint)
 	}
-	return verifyChain(cs, roots, x509.ExtKeyUsageServerAuth)
+	return verifyChain(cs, roots, x509.ExtKeyUsageServerAuth, now)
 }
 
 // AgentClient is for an enrolled host: it demands a server of the trust domain,
-// whatever address it has.
+// whatever address it has. A cache of sessions that the caller adds must be of
+// own alone: a resumed session shows the certificate that it began with.
 func AgentClient(roots *x509.CertPool, trustDomain string, own tls.Certificate) *tls.Config {
-	c := pinned(func(cs tls.ConnectionState) error {
-		leaf, err := verifyChain(cs, roots, x509.ExtKeyUsageServerAuth)
+	c := pinned(func(cs tls.ConnectionState, now time.Time) error {
+		leaf, err := verifyChain(cs, roots, x509.ExtKeyUsageServerAuth, now)
 		if err != nil {
 			return err
 		}
@@ -134,26 +147,29 @@ func AgentClient(roots *x509.CertPool, trustDomain string, own tls.Certificate) 
 
 // AgentListener is the agents' port. A client without a certificate may
 // connect, since hosts join there; the caller serves it nothing else. One with
-// a certificate must be a host of the trust domain.
+// a certificate must be a host of the trust domain, and is otherwise refused
+// with a *Refused, on a resumed session too.
 func AgentListener(own func() (*tls.Certificate, error), hosts *x509.CertPool, trustDomain string) *tls.Config {
-	return &tls.Config{
+	return verifying(&tls.Config{
 		MinVersion:     tls.VersionTLS13,
 		ClientAuth:     tls.RequestClientCert,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return own() },
-		VerifyConnection: func(cs tls.ConnectionState) error {
-			if len(cs.PeerCertificates) == 0 {
-				return nil
-			}
-			leaf, err := verifyChain(cs, hosts, x509.ExtKeyUsageClientAuth)
-			if err != nil {
-				return err
-			}
-			return demand(leaf, HostEnd, trustDomain)
-		},
-	}
+	}, func(cs tls.ConnectionState, now time.Time) error {
+		if len(cs.PeerCertificates) == 0 {
+			return nil
+		}
+		leaf, err := verifyChain(cs, hosts, x509.ExtKeyUsageClientAuth, now)
+		if err == nil {
+			err = demand(leaf, HostEnd, trustDomain)
+		}
+		if err != nil {
+			return refused(cs, hosts, now, err)
+		}
+		return nil
+	})
 }
 
-func verifyChain(cs tls.ConnectionState, roots *x509.CertPool, usage x509.ExtKeyUsage) (*x509.Certificate, error) {
+func verifyChain(cs tls.ConnectionState, roots *x509.CertPool, usage x509.ExtKeyUsage, at time.Time) (*x509.Certificate, error) {
 	if len(cs.PeerCertificates) == 0 {
 		return nil, fmt.Errorf("%w: none was shown", ErrUntrusted)
 	}
@@ -163,7 +179,7 @@ func verifyChain(cs tls.ConnectionState, roots *x509.CertPool, usage x509.ExtKey
 	}
 	leaf := cs.PeerCertificates[0]
 	_, err := leaf.Verify(x509.VerifyOptions{
-		Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{usage},
+		Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{usage}, CurrentTime: at,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUntrusted, err)

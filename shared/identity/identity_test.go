@@ -166,6 +166,7 @@ func TestAgentListenerTakesHostsOrNobody(t *testing.T) {
 	t.Parallel()
 	servers, hosts, others := newAuthority(t, x509.ExtKeyUsageServerAuth), newAuthority(t, x509.ExtKeyUsageClientAuth), newAuthority(t, x509.ExtKeyUsageClientAuth)
 	hour := time.Now().Add(time.Hour)
+	ended := time.Now().Add(-time.Minute)
 	own := servers.leaf(t, "spiffe://d/server/1", x509.ExtKeyUsageServerAuth, hour)
 	pool := x509.NewCertPool()
 	pool.AddCert(hosts.issuer)
@@ -178,17 +179,24 @@ func TestAgentListenerTakesHostsOrNobody(t *testing.T) {
 	}{
 		"none":             {tls.Certificate{}, ""},
 		"a host":           {hosts.leaf(t, "spiffe://d/host/1", x509.ExtKeyUsageClientAuth, hour), ""},
-		"another issuer":   {others.leaf(t, "spiffe://d/host/1", x509.ExtKeyUsageClientAuth, hour), "unknown authority"},
-		"the servers' one": {own, "unknown authority"},
-		"ended":            {hosts.leaf(t, "spiffe://d/host/1", x509.ExtKeyUsageClientAuth, time.Now().Add(-time.Minute)), "expired"},
-		"a client":         {hosts.leaf(t, "spiffe://d/client/1", x509.ExtKeyUsageClientAuth, hour), "wanted is a host"},
-		"another domain":   {hosts.leaf(t, "spiffe://e/host/1", x509.ExtKeyUsageClientAuth, hour), "wanted is a host"},
+		"another issuer":   {others.leaf(t, "spiffe://d/host/1", x509.ExtKeyUsageClientAuth, hour), "certificate of another issuer"},
+		"the servers' one": {own, "certificate of another issuer"},
+		"ended": {hosts.leaf(t, "spiffe://d/host/1", x509.ExtKeyUsageClientAuth, ended),
+			"certificate ended at " + ended.UTC().Format("2006-01-02T15:04:05Z")},
+		"another's that ended": {others.leaf(t, "spiffe://d/host/1", x509.ExtKeyUsageClientAuth, ended), "certificate of another issuer"},
+		"a client":             {hosts.leaf(t, "spiffe://d/client/1", x509.ExtKeyUsageClientAuth, hour), "certificate of another kind than a host's"},
+		"another domain":       {hosts.leaf(t, "spiffe://e/host/1", x509.ExtKeyUsageClientAuth, hour), "certificate of another kind than a host's"},
+		"for servers":          {hosts.leaf(t, "spiffe://d/host/1", x509.ExtKeyUsageServerAuth, hour), "certificate of another kind than a host's"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := handshake(t, AgentClient(roots, "d", tt.cert), listener)
 			check(t, err, tt.want)
+			var r *Refused
+			if host := map[bool]string{true: "1"}[name == "ended"]; tt.want != "" && (!errors.As(err, &r) || r.Reason != tt.want || r.Host != host) {
+				t.Errorf("reason %+v, want %q and host %q", r, tt.want, host)
+			}
 		})
 	}
 }
@@ -213,7 +221,8 @@ func TestJoinStrings(t *testing.T) {
 	if err != nil || j.Server != "vault.example.com:7443" || j.Fingerprint != fingerprint || j.Token != "srj_abc_def" || j.Text() != text {
 		t.Errorf("%+v, %v", j, err)
 	}
-	for _, bad := range []string{"", "join2," + text[6:], text + ",more", "join1,,,", "join1,a:1,sha256:00,t", strings.Repeat("x", 2000)} {
+	for _, bad := range []string{"", "join2," + text[6:], text + ",more", "join1,,,", "join1,a:1,sha256:00,t",
+		"join1,vault.example.com," + fingerprint + ",t", "join1,a:1\r\nX: y," + fingerprint + ",t", strings.Repeat("x", 2000)} {
 		if _, err := ParseJoin(bad); !errors.Is(err, ErrJoin) {
 			t.Errorf("%q: %v, want ErrJoin", bad, err)
 		}
@@ -222,9 +231,48 @@ func TestJoinStrings(t *testing.T) {
 
 func FuzzParseJoin(f *testing.F) {
 	f.Add("join1,vault.example.com:7443,sha256:" + strings.Repeat("0a", 32) + ",srj_abc_def")
+	f.Add("join1,[::1]:7443,sha256:" + strings.Repeat("0a", 32) + ",t")
 	f.Fuzz(func(t *testing.T, s string) {
-		if j, err := ParseJoin(s); err == nil && j.Text() != s {
+		j, err := ParseJoin(s)
+		if err == nil && (j.Text() != s || strings.ContainsAny(j.Server, " \r\n\x00")) {
 			t.Errorf("%q is read as %q", s, j.Text())
+		}
+	})
+}
+
+func TestValidServer(t *testing.T) {
+	t.Parallel()
+	for address, good := range map[string]bool{
+		"vault.example.com:7443": true, "10.0.0.1:1": true, "[2001:db8::1]:65535": true, "[fe80::1%eth0]:7443": true,
+		"": false, "vault": false, "vault:": false, ":7443": false, "vault:0": false, "vault:65536": false, "vault:x": false,
+		"2001:db8::1:7443": false, "a b:1": false, "a\r\nX: y:1": false, "a\x00:1": false, "u:p@a:1": false, "https://a:1": false,
+	} {
+		if err := ValidServer(address); (err == nil) != good {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+}
+
+// FuzzNameOf: a certificate's URI is a name of ours that is written as it was read, or refused.
+func FuzzNameOf(f *testing.F) {
+	f.Add("spiffe://example.org/host/h1")
+	f.Add("spiffe://example.org/host/a%2fb")
+	f.Add("https://example.org/server/1?x#y")
+	f.Fuzz(func(t *testing.T, text string) {
+		u, err := url.Parse(text)
+		if err != nil {
+			return
+		}
+		name, err := NameOf(&x509.Certificate{URIs: []*url.URL{u}})
+		if err != nil {
+			if !errors.Is(err, ErrUntrusted) {
+				t.Errorf("%q: %v", text, err)
+			}
+			return
+		}
+		again, err := NameOf(&x509.Certificate{URIs: []*url.URL{name.URI()}})
+		if err != nil || again != name || name.Role == "" || name.ID == "" || strings.Contains(name.ID, "/") {
+			t.Errorf("%q is read as %+v, and that as %+v, %v", text, name, again, err)
 		}
 	})
 }

@@ -15,10 +15,17 @@ const granule = 16
 // Arena is a fixed stretch of memory that is locked into RAM, left out of core dumps and absent from forked children.
 // Its methods may be called from several goroutines.
 type Arena struct {
+	*memory
+	owner string // whose buffers are made here; empty: nobody's in particular
+}
+
+// memory is what an arena shares with those that For makes of it.
+type memory struct {
 	mu     sync.Mutex
 	region *region // nil once closed
 	size   int
 	inUse  int
+	owned  map[string]int // bytes in use by each owner, never 0
 	// Free stretches, ascending, never empty and never touching. The list is kept outside the region, so that a
 	// stray write to a secret cannot corrupt it. Everything it covers is zero.
 	free []stretch
@@ -50,8 +57,13 @@ func NewArena(size int) (*Arena, error) {
 }
 
 func newArena(r *region) *Arena {
-	return &Arena{region: r, size: r.size, free: []stretch{{0, r.size}}}
+	return &Arena{memory: &memory{region: r, size: r.size, owned: map[string]int{}, free: []stretch{{0, r.size}}}}
 }
+
+// For is the same memory for one of several owners who need not trust each other: what is made through it is counted as
+// the owner's, until it is wiped, and fails with ErrFull where the owner would then have more than half of what all
+// others leave. So however many owners fill their parts, the next one still finds room. Closing it closes the arena.
+func (a *Arena) For(owner string) *Arena { return &Arena{memory: a.memory, owner: owner} }
 
 // Close zeroes the arena and gives its memory back to the system. Its buffers then reveal nothing; a slice that was
 // revealed earlier points to memory that is gone, and touching it crashes the process. Closing twice does nothing.
@@ -62,7 +74,7 @@ func (a *Arena) Close() error {
 		return nil
 	}
 	r := a.region
-	a.region, a.free, a.inUse = nil, nil, 0
+	a.region, a.free, a.inUse, a.owned = nil, nil, 0, nil
 	Wipe(r.bytes())
 	return r.release()
 }
@@ -70,7 +82,7 @@ func (a *Arena) Close() error {
 // Size is the arena's capacity in bytes.
 func (a *Arena) Size() int { return a.size }
 
-// InUse is the number of bytes that buffers occupy, each rounded up to 16 bytes.
+// InUse is the number of bytes that all buffers occupy, each rounded up to 16 bytes.
 func (a *Arena) InUse() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -102,6 +114,10 @@ func (a *Arena) take(n int) (stretch, error) {
 		return stretch{}, fmt.Errorf("%w: %d bytes wanted, %d in all", ErrFull, n, a.size)
 	}
 	size := roundUp(n)
+	if own := a.owned[a.owner]; a.owner != "" && own+size > (a.size-(a.inUse-own))/2 {
+		return stretch{}, fmt.Errorf("%w for one owner, who may have half of what the others leave: %d bytes wanted, "+
+			"%d in use by the owner, %d of %d in all", ErrFull, n, own, a.inUse, a.size)
+	}
 	for i := range a.free {
 		f := &a.free[i]
 		if f.size < size {
@@ -113,16 +129,28 @@ func (a *Arena) take(n int) (stretch, error) {
 		if f.size == 0 {
 			a.free = slices.Delete(a.free, i, i+1)
 		}
-		a.inUse += size
+		a.count(size)
 		return at, nil
 	}
 	return stretch{}, fmt.Errorf("%w: %d bytes wanted, %d of %d in use", ErrFull, n, a.inUse, a.size)
 }
 
+// count adds to what is in use, or takes off it. The caller holds the lock.
+func (a *Arena) count(size int) {
+	a.inUse += size
+	if a.owner == "" {
+		return
+	}
+	a.owned[a.owner] += size
+	if a.owned[a.owner] == 0 {
+		delete(a.owned, a.owner)
+	}
+}
+
 // give zeroes a stretch and puts it back, joined with its free neighbours. The caller holds the lock.
 func (a *Arena) give(at stretch) {
 	Wipe(a.region.bytes()[at.start : at.start+at.size])
-	a.inUse -= at.size
+	a.count(-at.size)
 	i, _ := slices.BinarySearchFunc(a.free, at, func(f, at stretch) int { return f.start - at.start })
 	if i < len(a.free) && at.start+at.size == a.free[i].start {
 		at.size += a.free[i].size

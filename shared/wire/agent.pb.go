@@ -107,6 +107,7 @@ type JoinResponse struct {
 	Certificates  [][]byte               `protobuf:"bytes,2,rep,name=certificates,proto3" json:"certificates,omitempty"` // DER: the host's, its issuer's
 	Root          []byte                 `protobuf:"bytes,3,opt,name=root,proto3" json:"root,omitempty"`                 // DER
 	TrustDomain   string                 `protobuf:"bytes,4,opt,name=trust_domain,json=trustDomain,proto3" json:"trust_domain,omitempty"`
+	LogKey        string                 `protobuf:"bytes,5,opt,name=log_key,json=logKey,proto3" json:"log_key,omitempty"` // the audit log's verifier string
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -165,6 +166,13 @@ func (x *JoinResponse) GetRoot() []byte {
 func (x *JoinResponse) GetTrustDomain() string {
 	if x != nil {
 		return x.TrustDomain
+	}
+	return ""
+}
+
+func (x *JoinResponse) GetLogKey() string {
+	if x != nil {
+		return x.LogKey
 	}
 	return ""
 }
@@ -509,6 +517,7 @@ type Hello struct {
 	Os            string                 `protobuf:"bytes,2,opt,name=os,proto3" json:"os,omitempty"`
 	Version       string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
 	Held          []*Held                `protobuf:"bytes,4,rep,name=held,proto3" json:"held,omitempty"`
+	Checkpoint    []byte                 `protobuf:"bytes,5,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"` // the last of the audit log that this host verified; empty: none yet
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -567,6 +576,13 @@ func (x *Hello) GetVersion() string {
 func (x *Hello) GetHeld() []*Held {
 	if x != nil {
 		return x.Held
+	}
+	return nil
+}
+
+func (x *Hello) GetCheckpoint() []byte {
+	if x != nil {
+		return x.Checkpoint
 	}
 	return nil
 }
@@ -684,6 +700,7 @@ type WatchEvent struct {
 	//	*WatchEvent_Welcome
 	//	*WatchEvent_Drop
 	//	*WatchEvent_Wipe
+	//	*WatchEvent_Checkpoint
 	Event         isWatchEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -760,6 +777,15 @@ func (x *WatchEvent) GetWipe() *Wipe {
 	return nil
 }
 
+func (x *WatchEvent) GetCheckpoint() *Checkpoint {
+	if x != nil {
+		if x, ok := x.Event.(*WatchEvent_Checkpoint); ok {
+			return x.Checkpoint
+		}
+	}
+	return nil
+}
+
 type isWatchEvent_Event interface {
 	isWatchEvent_Event()
 }
@@ -776,16 +802,24 @@ type WatchEvent_Wipe struct {
 	Wipe *Wipe `protobuf:"bytes,4,opt,name=wipe,proto3,oneof"`
 }
 
+type WatchEvent_Checkpoint struct {
+	Checkpoint *Checkpoint `protobuf:"bytes,5,opt,name=checkpoint,proto3,oneof"` // at most once a minute
+}
+
 func (*WatchEvent_Welcome) isWatchEvent_Event() {}
 
 func (*WatchEvent_Drop) isWatchEvent_Event() {}
 
 func (*WatchEvent_Wipe) isWatchEvent_Event() {}
 
+func (*WatchEvent_Checkpoint) isWatchEvent_Event() {}
+
 type Welcome struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Encapsulation []byte                 `protobuf:"bytes,1,opt,name=encapsulation,proto3" json:"encapsulation,omitempty"` // HPKE, to envelope_key
 	Confirmed     []string               `protobuf:"bytes,2,rep,name=confirmed,proto3" json:"confirmed,omitempty"`         // credential IDs whose held leases stay good
+	LogKey        string                 `protobuf:"bytes,3,opt,name=log_key,json=logKey,proto3" json:"log_key,omitempty"` // for a host that joined before it was told
+	Checkpoint    *Checkpoint            `protobuf:"bytes,4,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -834,6 +868,76 @@ func (x *Welcome) GetConfirmed() []string {
 	return nil
 }
 
+func (x *Welcome) GetLogKey() string {
+	if x != nil {
+		return x.LogKey
+	}
+	return ""
+}
+
+func (x *Welcome) GetCheckpoint() *Checkpoint {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
+// Checkpoint is what the audit log promises: package checkpoint says how it is
+// verified.
+type Checkpoint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Text  []byte                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"` // signed
+	// That the log extends the checkpoint which this host verified last: hashes
+	// as in RFC 6962, 2.1.2.
+	Consistency   [][]byte `protobuf:"bytes,2,rep,name=consistency,proto3" json:"consistency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Checkpoint) Reset() {
+	*x = Checkpoint{}
+	mi := &file_shared_wire_agent_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Checkpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Checkpoint) ProtoMessage() {}
+
+func (x *Checkpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_shared_wire_agent_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
+func (*Checkpoint) Descriptor() ([]byte, []int) {
+	return file_shared_wire_agent_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Checkpoint) GetText() []byte {
+	if x != nil {
+		return x.Text
+	}
+	return nil
+}
+
+func (x *Checkpoint) GetConsistency() [][]byte {
+	if x != nil {
+		return x.Consistency
+	}
+	return nil
+}
+
 // Drop ends the lease of one credential: it was revoked, changed or deleted, or
 // its terms did.
 type Drop struct {
@@ -846,7 +950,7 @@ type Drop struct {
 
 func (x *Drop) Reset() {
 	*x = Drop{}
-	mi := &file_shared_wire_agent_proto_msgTypes[13]
+	mi := &file_shared_wire_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -858,7 +962,7 @@ func (x *Drop) String() string {
 func (*Drop) ProtoMessage() {}
 
 func (x *Drop) ProtoReflect() protoreflect.Message {
-	mi := &file_shared_wire_agent_proto_msgTypes[13]
+	mi := &file_shared_wire_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -871,7 +975,7 @@ func (x *Drop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drop.ProtoReflect.Descriptor instead.
 func (*Drop) Descriptor() ([]byte, []int) {
-	return file_shared_wire_agent_proto_rawDescGZIP(), []int{13}
+	return file_shared_wire_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Drop) GetCredential() string {
@@ -898,7 +1002,7 @@ type Wipe struct {
 
 func (x *Wipe) Reset() {
 	*x = Wipe{}
-	mi := &file_shared_wire_agent_proto_msgTypes[14]
+	mi := &file_shared_wire_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -910,7 +1014,7 @@ func (x *Wipe) String() string {
 func (*Wipe) ProtoMessage() {}
 
 func (x *Wipe) ProtoReflect() protoreflect.Message {
-	mi := &file_shared_wire_agent_proto_msgTypes[14]
+	mi := &file_shared_wire_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -923,7 +1027,7 @@ func (x *Wipe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wipe.ProtoReflect.Descriptor instead.
 func (*Wipe) Descriptor() ([]byte, []int) {
-	return file_shared_wire_agent_proto_rawDescGZIP(), []int{14}
+	return file_shared_wire_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Wipe) GetReason() string {
@@ -944,7 +1048,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_shared_wire_agent_proto_msgTypes[15]
+	mi := &file_shared_wire_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -956,7 +1060,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_shared_wire_agent_proto_msgTypes[15]
+	mi := &file_shared_wire_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -969,7 +1073,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_shared_wire_agent_proto_rawDescGZIP(), []int{15}
+	return file_shared_wire_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LeaseRequest) GetRequest() string {
@@ -1010,7 +1114,7 @@ type LeaseResponse struct {
 
 func (x *LeaseResponse) Reset() {
 	*x = LeaseResponse{}
-	mi := &file_shared_wire_agent_proto_msgTypes[16]
+	mi := &file_shared_wire_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1022,7 +1126,7 @@ func (x *LeaseResponse) String() string {
 func (*LeaseResponse) ProtoMessage() {}
 
 func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_shared_wire_agent_proto_msgTypes[16]
+	mi := &file_shared_wire_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1035,7 +1139,7 @@ func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseResponse.ProtoReflect.Descriptor instead.
 func (*LeaseResponse) Descriptor() ([]byte, []int) {
-	return file_shared_wire_agent_proto_rawDescGZIP(), []int{16}
+	return file_shared_wire_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LeaseResponse) GetCredential() string {
@@ -1115,7 +1219,7 @@ type Terms struct {
 
 func (x *Terms) Reset() {
 	*x = Terms{}
-	mi := &file_shared_wire_agent_proto_msgTypes[17]
+	mi := &file_shared_wire_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1127,7 +1231,7 @@ func (x *Terms) String() string {
 func (*Terms) ProtoMessage() {}
 
 func (x *Terms) ProtoReflect() protoreflect.Message {
-	mi := &file_shared_wire_agent_proto_msgTypes[17]
+	mi := &file_shared_wire_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1140,7 +1244,7 @@ func (x *Terms) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Terms.ProtoReflect.Descriptor instead.
 func (*Terms) Descriptor() ([]byte, []int) {
-	return file_shared_wire_agent_proto_rawDescGZIP(), []int{17}
+	return file_shared_wire_agent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Terms) GetGrant() string {
@@ -1189,7 +1293,7 @@ type Field struct {
 
 func (x *Field) Reset() {
 	*x = Field{}
-	mi := &file_shared_wire_agent_proto_msgTypes[18]
+	mi := &file_shared_wire_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1201,7 +1305,7 @@ func (x *Field) String() string {
 func (*Field) ProtoMessage() {}
 
 func (x *Field) ProtoReflect() protoreflect.Message {
-	mi := &file_shared_wire_agent_proto_msgTypes[18]
+	mi := &file_shared_wire_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1214,7 +1318,7 @@ func (x *Field) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Field.ProtoReflect.Descriptor instead.
 func (*Field) Descriptor() ([]byte, []int) {
-	return file_shared_wire_agent_proto_rawDescGZIP(), []int{18}
+	return file_shared_wire_agent_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Field) GetName() string {
@@ -1246,7 +1350,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_shared_wire_agent_proto_msgTypes[19]
+	mi := &file_shared_wire_agent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1258,7 +1362,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_shared_wire_agent_proto_msgTypes[19]
+	mi := &file_shared_wire_agent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1271,7 +1375,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_shared_wire_agent_proto_rawDescGZIP(), []int{19}
+	return file_shared_wire_agent_proto_rawDescGZIP(), []int{20}
 }
 
 type ListResponse struct {
@@ -1283,7 +1387,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_shared_wire_agent_proto_msgTypes[20]
+	mi := &file_shared_wire_agent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1295,7 +1399,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_shared_wire_agent_proto_msgTypes[20]
+	mi := &file_shared_wire_agent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1308,7 +1412,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_shared_wire_agent_proto_rawDescGZIP(), []int{20}
+	return file_shared_wire_agent_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListResponse) GetItems() []*Listed {
@@ -1334,7 +1438,7 @@ type Listed struct {
 
 func (x *Listed) Reset() {
 	*x = Listed{}
-	mi := &file_shared_wire_agent_proto_msgTypes[21]
+	mi := &file_shared_wire_agent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1346,7 +1450,7 @@ func (x *Listed) String() string {
 func (*Listed) ProtoMessage() {}
 
 func (x *Listed) ProtoReflect() protoreflect.Message {
-	mi := &file_shared_wire_agent_proto_msgTypes[21]
+	mi := &file_shared_wire_agent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1359,7 +1463,7 @@ func (x *Listed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listed.ProtoReflect.Descriptor instead.
 func (*Listed) Descriptor() ([]byte, []int) {
-	return file_shared_wire_agent_proto_rawDescGZIP(), []int{21}
+	return file_shared_wire_agent_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Listed) GetCredential() string {
@@ -1427,7 +1531,7 @@ type ReportRequest struct {
 
 func (x *ReportRequest) Reset() {
 	*x = ReportRequest{}
-	mi := &file_shared_wire_agent_proto_msgTypes[22]
+	mi := &file_shared_wire_agent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1439,7 +1543,7 @@ func (x *ReportRequest) String() string {
 func (*ReportRequest) ProtoMessage() {}
 
 func (x *ReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_shared_wire_agent_proto_msgTypes[22]
+	mi := &file_shared_wire_agent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1452,7 +1556,7 @@ func (x *ReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportRequest.ProtoReflect.Descriptor instead.
 func (*ReportRequest) Descriptor() ([]byte, []int) {
-	return file_shared_wire_agent_proto_rawDescGZIP(), []int{22}
+	return file_shared_wire_agent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ReportRequest) GetUsage() []*Usage {
@@ -1478,7 +1582,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_shared_wire_agent_proto_msgTypes[23]
+	mi := &file_shared_wire_agent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1490,7 +1594,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_shared_wire_agent_proto_msgTypes[23]
+	mi := &file_shared_wire_agent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1503,7 +1607,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_shared_wire_agent_proto_rawDescGZIP(), []int{23}
+	return file_shared_wire_agent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Usage) GetCredential() string {
@@ -1563,7 +1667,7 @@ type ReportResponse struct {
 
 func (x *ReportResponse) Reset() {
 	*x = ReportResponse{}
-	mi := &file_shared_wire_agent_proto_msgTypes[24]
+	mi := &file_shared_wire_agent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1575,7 +1679,7 @@ func (x *ReportResponse) String() string {
 func (*ReportResponse) ProtoMessage() {}
 
 func (x *ReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_shared_wire_agent_proto_msgTypes[24]
+	mi := &file_shared_wire_agent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1588,7 +1692,7 @@ func (x *ReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportResponse.ProtoReflect.Descriptor instead.
 func (*ReportResponse) Descriptor() ([]byte, []int) {
-	return file_shared_wire_agent_proto_rawDescGZIP(), []int{24}
+	return file_shared_wire_agent_proto_rawDescGZIP(), []int{25}
 }
 
 var File_shared_wire_agent_proto protoreflect.FileDescriptor
@@ -1601,12 +1705,13 @@ const file_shared_wire_agent_proto_rawDesc = "" +
 	"\x13certificate_request\x18\x02 \x01(\fR\x12certificateRequest\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02os\x18\x04 \x01(\tR\x02os\x12\x18\n" +
-	"\aversion\x18\x05 \x01(\tR\aversion\"}\n" +
+	"\aversion\x18\x05 \x01(\tR\aversion\"\x96\x01\n" +
 	"\fJoinResponse\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\"\n" +
 	"\fcertificates\x18\x02 \x03(\fR\fcertificates\x12\x12\n" +
 	"\x04root\x18\x03 \x01(\fR\x04root\x12!\n" +
-	"\ftrust_domain\x18\x04 \x01(\tR\vtrustDomain\"c\n" +
+	"\ftrust_domain\x18\x04 \x01(\tR\vtrustDomain\x12\x17\n" +
+	"\alog_key\x18\x05 \x01(\tR\x06logKey\"c\n" +
 	"\x0eRecoverRequest\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12/\n" +
 	"\x13certificate_request\x18\x02 \x01(\fR\x12certificateRequest\"5\n" +
@@ -1624,12 +1729,15 @@ const file_shared_wire_agent_proto_rawDesc = "" +
 	"\fWatchRequest\x122\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1a.strongroom.agent.v1.HelloH\x00R\x05hello\x12,\n" +
 	"\x03ack\x18\x02 \x01(\v2\x18.strongroom.agent.v1.AckH\x00R\x03ackB\t\n" +
-	"\amessage\"\x83\x01\n" +
+	"\amessage\"\xa3\x01\n" +
 	"\x05Hello\x12!\n" +
 	"\fenvelope_key\x18\x01 \x01(\fR\venvelopeKey\x12\x0e\n" +
 	"\x02os\x18\x02 \x01(\tR\x02os\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x12-\n" +
-	"\x04held\x18\x04 \x03(\v2\x19.strongroom.agent.v1.HeldR\x04held\"V\n" +
+	"\x04held\x18\x04 \x03(\v2\x19.strongroom.agent.v1.HeldR\x04held\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x05 \x01(\fR\n" +
+	"checkpoint\"V\n" +
 	"\x04Held\x12\x1e\n" +
 	"\n" +
 	"credential\x18\x01 \x01(\tR\n" +
@@ -1637,17 +1745,28 @@ const file_shared_wire_agent_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x14\n" +
 	"\x05terms\x18\x03 \x01(\fR\x05terms\"!\n" +
 	"\x03Ack\x12\x1a\n" +
-	"\bsequence\x18\x01 \x01(\x04R\bsequence\"\xcd\x01\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\"\x90\x02\n" +
 	"\n" +
 	"WatchEvent\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x128\n" +
 	"\awelcome\x18\x02 \x01(\v2\x1c.strongroom.agent.v1.WelcomeH\x00R\awelcome\x12/\n" +
 	"\x04drop\x18\x03 \x01(\v2\x19.strongroom.agent.v1.DropH\x00R\x04drop\x12/\n" +
-	"\x04wipe\x18\x04 \x01(\v2\x19.strongroom.agent.v1.WipeH\x00R\x04wipeB\a\n" +
-	"\x05event\"M\n" +
+	"\x04wipe\x18\x04 \x01(\v2\x19.strongroom.agent.v1.WipeH\x00R\x04wipe\x12A\n" +
+	"\n" +
+	"checkpoint\x18\x05 \x01(\v2\x1f.strongroom.agent.v1.CheckpointH\x00R\n" +
+	"checkpointB\a\n" +
+	"\x05event\"\xa7\x01\n" +
 	"\aWelcome\x12$\n" +
 	"\rencapsulation\x18\x01 \x01(\fR\rencapsulation\x12\x1c\n" +
-	"\tconfirmed\x18\x02 \x03(\tR\tconfirmed\">\n" +
+	"\tconfirmed\x18\x02 \x03(\tR\tconfirmed\x12\x17\n" +
+	"\alog_key\x18\x03 \x01(\tR\x06logKey\x12?\n" +
+	"\n" +
+	"checkpoint\x18\x04 \x01(\v2\x1f.strongroom.agent.v1.CheckpointR\n" +
+	"checkpoint\"B\n" +
+	"\n" +
+	"Checkpoint\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\fR\x04text\x12 \n" +
+	"\vconsistency\x18\x02 \x03(\fR\vconsistency\">\n" +
 	"\x04Drop\x12\x1e\n" +
 	"\n" +
 	"credential\x18\x01 \x01(\tR\n" +
@@ -1731,7 +1850,7 @@ func file_shared_wire_agent_proto_rawDescGZIP() []byte {
 	return file_shared_wire_agent_proto_rawDescData
 }
 
-var file_shared_wire_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_shared_wire_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_shared_wire_agent_proto_goTypes = []any{
 	(*JoinRequest)(nil),     // 0: strongroom.agent.v1.JoinRequest
 	(*JoinResponse)(nil),    // 1: strongroom.agent.v1.JoinResponse
@@ -1746,52 +1865,55 @@ var file_shared_wire_agent_proto_goTypes = []any{
 	(*Ack)(nil),             // 10: strongroom.agent.v1.Ack
 	(*WatchEvent)(nil),      // 11: strongroom.agent.v1.WatchEvent
 	(*Welcome)(nil),         // 12: strongroom.agent.v1.Welcome
-	(*Drop)(nil),            // 13: strongroom.agent.v1.Drop
-	(*Wipe)(nil),            // 14: strongroom.agent.v1.Wipe
-	(*LeaseRequest)(nil),    // 15: strongroom.agent.v1.LeaseRequest
-	(*LeaseResponse)(nil),   // 16: strongroom.agent.v1.LeaseResponse
-	(*Terms)(nil),           // 17: strongroom.agent.v1.Terms
-	(*Field)(nil),           // 18: strongroom.agent.v1.Field
-	(*ListRequest)(nil),     // 19: strongroom.agent.v1.ListRequest
-	(*ListResponse)(nil),    // 20: strongroom.agent.v1.ListResponse
-	(*Listed)(nil),          // 21: strongroom.agent.v1.Listed
-	(*ReportRequest)(nil),   // 22: strongroom.agent.v1.ReportRequest
-	(*Usage)(nil),           // 23: strongroom.agent.v1.Usage
-	(*ReportResponse)(nil),  // 24: strongroom.agent.v1.ReportResponse
+	(*Checkpoint)(nil),      // 13: strongroom.agent.v1.Checkpoint
+	(*Drop)(nil),            // 14: strongroom.agent.v1.Drop
+	(*Wipe)(nil),            // 15: strongroom.agent.v1.Wipe
+	(*LeaseRequest)(nil),    // 16: strongroom.agent.v1.LeaseRequest
+	(*LeaseResponse)(nil),   // 17: strongroom.agent.v1.LeaseResponse
+	(*Terms)(nil),           // 18: strongroom.agent.v1.Terms
+	(*Field)(nil),           // 19: strongroom.agent.v1.Field
+	(*ListRequest)(nil),     // 20: strongroom.agent.v1.ListRequest
+	(*ListResponse)(nil),    // 21: strongroom.agent.v1.ListResponse
+	(*Listed)(nil),          // 22: strongroom.agent.v1.Listed
+	(*ReportRequest)(nil),   // 23: strongroom.agent.v1.ReportRequest
+	(*Usage)(nil),           // 24: strongroom.agent.v1.Usage
+	(*ReportResponse)(nil),  // 25: strongroom.agent.v1.ReportResponse
 }
 var file_shared_wire_agent_proto_depIdxs = []int32{
 	8,  // 0: strongroom.agent.v1.WatchRequest.hello:type_name -> strongroom.agent.v1.Hello
 	10, // 1: strongroom.agent.v1.WatchRequest.ack:type_name -> strongroom.agent.v1.Ack
 	9,  // 2: strongroom.agent.v1.Hello.held:type_name -> strongroom.agent.v1.Held
 	12, // 3: strongroom.agent.v1.WatchEvent.welcome:type_name -> strongroom.agent.v1.Welcome
-	13, // 4: strongroom.agent.v1.WatchEvent.drop:type_name -> strongroom.agent.v1.Drop
-	14, // 5: strongroom.agent.v1.WatchEvent.wipe:type_name -> strongroom.agent.v1.Wipe
-	6,  // 6: strongroom.agent.v1.LeaseRequest.job:type_name -> strongroom.agent.v1.Job
-	17, // 7: strongroom.agent.v1.LeaseResponse.terms:type_name -> strongroom.agent.v1.Terms
-	18, // 8: strongroom.agent.v1.LeaseResponse.fields:type_name -> strongroom.agent.v1.Field
-	21, // 9: strongroom.agent.v1.ListResponse.items:type_name -> strongroom.agent.v1.Listed
-	17, // 10: strongroom.agent.v1.Listed.terms:type_name -> strongroom.agent.v1.Terms
-	23, // 11: strongroom.agent.v1.ReportRequest.usage:type_name -> strongroom.agent.v1.Usage
-	6,  // 12: strongroom.agent.v1.Usage.job:type_name -> strongroom.agent.v1.Job
-	0,  // 13: strongroom.agent.v1.Enrolment.Join:input_type -> strongroom.agent.v1.JoinRequest
-	2,  // 14: strongroom.agent.v1.Enrolment.Recover:input_type -> strongroom.agent.v1.RecoverRequest
-	7,  // 15: strongroom.agent.v1.Agents.Watch:input_type -> strongroom.agent.v1.WatchRequest
-	15, // 16: strongroom.agent.v1.Agents.Lease:input_type -> strongroom.agent.v1.LeaseRequest
-	19, // 17: strongroom.agent.v1.Agents.List:input_type -> strongroom.agent.v1.ListRequest
-	22, // 18: strongroom.agent.v1.Agents.Report:input_type -> strongroom.agent.v1.ReportRequest
-	4,  // 19: strongroom.agent.v1.Agents.Renew:input_type -> strongroom.agent.v1.RenewRequest
-	1,  // 20: strongroom.agent.v1.Enrolment.Join:output_type -> strongroom.agent.v1.JoinResponse
-	3,  // 21: strongroom.agent.v1.Enrolment.Recover:output_type -> strongroom.agent.v1.RecoverResponse
-	11, // 22: strongroom.agent.v1.Agents.Watch:output_type -> strongroom.agent.v1.WatchEvent
-	16, // 23: strongroom.agent.v1.Agents.Lease:output_type -> strongroom.agent.v1.LeaseResponse
-	20, // 24: strongroom.agent.v1.Agents.List:output_type -> strongroom.agent.v1.ListResponse
-	24, // 25: strongroom.agent.v1.Agents.Report:output_type -> strongroom.agent.v1.ReportResponse
-	5,  // 26: strongroom.agent.v1.Agents.Renew:output_type -> strongroom.agent.v1.RenewResponse
-	20, // [20:27] is the sub-list for method output_type
-	13, // [13:20] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	14, // 4: strongroom.agent.v1.WatchEvent.drop:type_name -> strongroom.agent.v1.Drop
+	15, // 5: strongroom.agent.v1.WatchEvent.wipe:type_name -> strongroom.agent.v1.Wipe
+	13, // 6: strongroom.agent.v1.WatchEvent.checkpoint:type_name -> strongroom.agent.v1.Checkpoint
+	13, // 7: strongroom.agent.v1.Welcome.checkpoint:type_name -> strongroom.agent.v1.Checkpoint
+	6,  // 8: strongroom.agent.v1.LeaseRequest.job:type_name -> strongroom.agent.v1.Job
+	18, // 9: strongroom.agent.v1.LeaseResponse.terms:type_name -> strongroom.agent.v1.Terms
+	19, // 10: strongroom.agent.v1.LeaseResponse.fields:type_name -> strongroom.agent.v1.Field
+	22, // 11: strongroom.agent.v1.ListResponse.items:type_name -> strongroom.agent.v1.Listed
+	18, // 12: strongroom.agent.v1.Listed.terms:type_name -> strongroom.agent.v1.Terms
+	24, // 13: strongroom.agent.v1.ReportRequest.usage:type_name -> strongroom.agent.v1.Usage
+	6,  // 14: strongroom.agent.v1.Usage.job:type_name -> strongroom.agent.v1.Job
+	0,  // 15: strongroom.agent.v1.Enrolment.Join:input_type -> strongroom.agent.v1.JoinRequest
+	2,  // 16: strongroom.agent.v1.Enrolment.Recover:input_type -> strongroom.agent.v1.RecoverRequest
+	7,  // 17: strongroom.agent.v1.Agents.Watch:input_type -> strongroom.agent.v1.WatchRequest
+	16, // 18: strongroom.agent.v1.Agents.Lease:input_type -> strongroom.agent.v1.LeaseRequest
+	20, // 19: strongroom.agent.v1.Agents.List:input_type -> strongroom.agent.v1.ListRequest
+	23, // 20: strongroom.agent.v1.Agents.Report:input_type -> strongroom.agent.v1.ReportRequest
+	4,  // 21: strongroom.agent.v1.Agents.Renew:input_type -> strongroom.agent.v1.RenewRequest
+	1,  // 22: strongroom.agent.v1.Enrolment.Join:output_type -> strongroom.agent.v1.JoinResponse
+	3,  // 23: strongroom.agent.v1.Enrolment.Recover:output_type -> strongroom.agent.v1.RecoverResponse
+	11, // 24: strongroom.agent.v1.Agents.Watch:output_type -> strongroom.agent.v1.WatchEvent
+	17, // 25: strongroom.agent.v1.Agents.Lease:output_type -> strongroom.agent.v1.LeaseResponse
+	21, // 26: strongroom.agent.v1.Agents.List:output_type -> strongroom.agent.v1.ListResponse
+	25, // 27: strongroom.agent.v1.Agents.Report:output_type -> strongroom.agent.v1.ReportResponse
+	5,  // 28: strongroom.agent.v1.Agents.Renew:output_type -> strongroom.agent.v1.RenewResponse
+	22, // [22:29] is the sub-list for method output_type
+	15, // [15:22] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_shared_wire_agent_proto_init() }
@@ -1807,6 +1929,7 @@ func file_shared_wire_agent_proto_init() {
 		(*WatchEvent_Welcome)(nil),
 		(*WatchEvent_Drop)(nil),
 		(*WatchEvent_Wipe)(nil),
+		(*WatchEvent_Checkpoint)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1814,7 +1937,7 @@ func file_shared_wire_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_shared_wire_agent_proto_rawDesc), len(file_shared_wire_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

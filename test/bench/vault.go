@@ -70,7 +70,7 @@ func (v *vault) init() error {
 		return err
 	}
 	defer stranger.Close()
-	session, err := stranger.Login(v.ctx, "admin", password)
+	session, err := stranger.Login(v.ctx, "admin", password, "")
 	if err != nil {
 		return err
 	}

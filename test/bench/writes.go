@@ -39,7 +39,7 @@ func writeGoal(ctx context.Context, o options, s *stage, v *vault, f *floor, _ [
 	}
 	figures, err := turns(ctx, o.rounds,
 		side(func(ctx context.Context, i int) error {
-			_, err := writers[i].EditCredential(ctx, writes(i), api.CredentialEdit{Generate: []string{"token"}}, api.Values{})
+			_, err := writers[i].EditCredential(ctx, writes(i), 0, api.CredentialEdit{Generate: []string{"token"}}, api.Values{})
 			return err
 		}),
 		side(func(context.Context, int) error { return disk.commit(make([]byte, recordSize)) }),

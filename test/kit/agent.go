@@ -9,6 +9,7 @@ import (
 type Agent struct {
 	*Process
 	State, Socket, Host string
+	Way                 Command // in which Start runs it
 	job                 Command
 }
 
@@ -24,7 +25,14 @@ type Status struct {
 // Enroll joins a new host, with labels given as K=V, and starts its agent. It returns once the agent is connected.
 func (s *Server) Enroll(t testing.TB, labels ...string) *Agent {
 	t.Helper()
+	return s.EnrollInWay(t, Command{}, labels...)
+}
+
+// EnrollInWay is as Enroll, and starts the agent in the command's way.
+func (s *Server) EnrollInWay(t testing.TB, way Command, labels ...string) *Agent {
+	t.Helper()
 	a := NewAgent(t)
+	a.Way = way
 	a.Enroll(t, s.JoinString(t, labels...)).Want(t, 0)
 	a.Start(t)
 	a.Connected(t)
@@ -61,7 +69,7 @@ func (s *Server) JoinString(t testing.TB, labels ...string) string {
 // Start runs the agent, again after it was killed or stopped.
 func (a *Agent) Start(t testing.TB) {
 	t.Helper()
-	a.Process = Start(t, "strongroom-agent", "run", "--state", a.State, "--socket", a.Socket)
+	a.Process = a.Way.Start(t, "strongroom-agent", "run", "--state", a.State, "--socket", a.Socket)
 	a.Host = a.Ready()["host"]
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -16,7 +17,16 @@ type Command struct {
 	Program string
 	Env     []string // besides what the test has
 	Stdin   string
-	User    *User // nil: the test's own
+	User    *User    // nil: the test's own
+	Args    []string // of a daemon, besides those that it always has
+	// PlainArena runs the program as on a kernel without memfd_secret, so that the arena can be looked into.
+	PlainArena bool
+	// LockLimit is how many bytes the program may lock (RLIMIT_MEMLOCK); 0: what the test may.
+	LockLimit int
+	// Through is what runs the program elsewhere, given it and its arguments: a namespace's.
+	Through []string
+	// Plain starts the program of PlainBin in place of Bin's: hundreds of agents would measure the race detector.
+	Plain bool
 }
 
 // A User is another user of this machine to run a job as.
@@ -56,10 +66,8 @@ func (c Command) Run(t testing.TB, args ...string) Result {
 	cmd := exec.CommandContext(ctx, c.Program, args...)
 	cmd.Env = Environment(c.Env...)
 	cmd.Stdin = strings.NewReader(c.Stdin)
-	cmd.SysProcAttr = attributes(c.User)
-	if c.User != nil {
-		cmd.Dir = "/" // the test's own folder may be closed to that user
-	}
+	through(cmd, c.Through)
+	c.launching(cmd)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
@@ -72,6 +80,14 @@ func (c Command) Run(t testing.TB, args ...string) Result {
 		t.Errorf("%v has a data race:\n%s", result.Args, result.Stderr)
 	}
 	return result
+}
+
+// through has the command run by another, which becomes it.
+func through(cmd *exec.Cmd, by []string) {
+	if len(by) > 0 {
+		cmd.Args = slices.Concat(by, []string{cmd.Path}, cmd.Args[1:])
+		cmd.Path = by[0]
+	}
 }
 
 // Want fails the test where the command did not end with the code.

@@ -18,6 +18,9 @@ import (
 // two cores make everything slow, and it is only ever waited out by a test that fails.
 const Patience = 30 * time.Second
 
+// Race says whether tests and programs are built with the race detector, which takes memory of its own.
+const Race = race
+
 var build struct {
 	once sync.Once
 	dir  string
@@ -26,6 +29,7 @@ var build struct {
 
 // Main runs a package's tests and removes the programs built for them. TestMain calls it.
 func Main(m *testing.M) int {
+	launch()
 	code := m.Run()
 	if build.dir != "" {
 		if err := os.RemoveAll(build.dir); err != nil {

@@ -31,10 +31,21 @@ const raceReport = "WARNING: DATA RACE"
 // Start runs a program of Bin in the background.
 func Start(t testing.TB, program string, args ...string) *Process {
 	t.Helper()
+	return Command{}.Start(t, program, args...)
+}
+
+// Start runs a program of Bin in the background, in the command's way. The command's own program is not used.
+func (c Command) Start(t testing.TB, program string, args ...string) *Process {
+	t.Helper()
 	p := &Process{t: t, lines: make(chan string, 16), ended: make(chan struct{})}
-	p.cmd = exec.Command(filepath.Join(Bin(t), program), args...)
-	p.cmd.Env = Environment()
-	p.cmd.SysProcAttr = attributes(nil)
+	bin := Bin(t)
+	if c.Plain {
+		bin = PlainBin(t)
+	}
+	p.cmd = exec.Command(filepath.Join(bin, program), append(args, c.Args...)...)
+	p.cmd.Env = Environment(c.Env...)
+	through(p.cmd, c.Through)
+	c.launching(p.cmd)
 	p.cmd.Stderr = p
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -117,6 +128,17 @@ func (p *Process) Kill() {
 		p.t.Error(err)
 	}
 	<-p.ended
+}
+
+// AwaitEnd waits for the process's end and says how it was.
+func (p *Process) AwaitEnd() *os.ProcessState {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(Patience):
+		p.t.Fatalf("%s still runs after %v:\n%s", p.cmd.Path, Patience, p.Output())
+	}
+	return p.cmd.ProcessState
 }
 
 // Stop ends the process as a service manager does; it has 5 seconds and must exit with 0.

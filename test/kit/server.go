@@ -17,14 +17,26 @@ type Server struct {
 	LogKey          string
 	Agents, Console string // HOST:PORT, URL; they stay the same over restarts
 	Admin           Admin
+	Way             Command // in which Start runs it
 	password        string
 }
 
 // NewServer makes a vault, starts its server and logs the first admin in.
 func NewServer(t testing.TB) *Server {
 	t.Helper()
+	return Command{}.NewServer(t)
+}
+
+// NewServer is as the function, and starts the server in the command's way.
+func (c Command) NewServer(t testing.TB) *Server {
+	t.Helper()
+	return c.newServerAt(t, freeAddress(t), freeAddress(t))
+}
+
+func (c Command) newServerAt(t testing.TB, agents, console string) *Server {
+	t.Helper()
 	dir := Dir(t)
-	s := &Server{Data: filepath.Join(dir, "data"), KeyFile: filepath.Join(dir, "unseal.key"), Agents: freeAddress(t), Console: "https://" + freeAddress(t)}
+	s := &Server{Way: c, Data: filepath.Join(dir, "data"), KeyFile: filepath.Join(dir, "unseal.key"), Agents: agents, Console: "https://" + console}
 	var made struct {
 		CAFingerprint string `json:"ca_fingerprint"`
 		LogKey        string `json:"log_key"`
@@ -35,7 +47,7 @@ func NewServer(t testing.TB) *Server {
 	s.CAFingerprint, s.LogKey, s.password = made.CAFingerprint, made.LogKey, made.AdminPassword
 	s.Start(t)
 	token := filepath.Join(dir, "token")
-	s.Admin = Admin{Command{Program: filepath.Join(Bin(t), "strongroom"), Env: []string{
+	s.Admin = Admin{Command{Program: filepath.Join(Bin(t), "strongroom"), Through: c.Through, Env: []string{
 		"STRONGROOM_SERVER=" + s.Console, "STRONGROOM_CA_FINGERPRINT=" + s.CAFingerprint, "STRONGROOM_TOKEN_FILE=" + token,
 	}}}
 	s.Admin.Run(t, "login", "--user", "admin", "--password", "@"+File(t, s.password), "--token-out", token).Want(t, 0)
@@ -48,7 +60,7 @@ func NewServer(t testing.TB) *Server {
 // Start runs the server, again after it was killed or stopped.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
-	s.Process = Start(t, "strongroom-server", "run", "--data", s.Data, "--key-file", s.KeyFile,
+	s.Process = s.Way.Start(t, "strongroom-server", "run", "--data", s.Data, "--key-file", s.KeyFile,
 		"--agents", s.Agents, "--console", s.Console[len("https://"):])
 	ready := s.Ready()
 	if ready["sealed"] != "false" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -25,13 +26,17 @@ const (
 
 func (a *app) enroll() *cobra.Command {
 	var join, token string
+	var to routing
 	e := agent.Enrolment{Version: cli.Version()}
 	cmd := &cobra.Command{
-		Use:   "enroll (--join @FILE | --server HOST:PORT --ca-fingerprint sha256:HEX --token @FILE)",
+		Use:   "enroll (--join @FILE | --server HOST:PORT... --ca-fingerprint sha256:HEX --token @FILE)",
 		Short: "Join this host to its server",
 		Long: `Join this host to its server with a join token, which an admin makes with strongroom host join-token.
 
-The token is read from a file or, given as -, from stdin. It may be used again by this host if the answer was lost.`,
+The token is read from a file or, given as -, from stdin. It may be used again by this host if the answer was lost.
+
+Several servers of one vault may be named: the agent keeps them all, and uses another where one cannot be reached. Named
+beside --join, they take the place of the one that stands there.`,
 		Example: "  strongroom-agent enroll --join @/root/join.txt",
 		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -40,7 +45,11 @@ The token is read from a file or, given as -, from stdin. It may be used again b
 				return err
 			}
 			defer arena.Close()
-			if err := joining(cli.NewValues(arena, a.Stdin), arena, join, token, &e); err != nil {
+			values := cli.NewValues(arena, a.Stdin)
+			if e.Route, err = to.route(values, arena); err != nil {
+				return err
+			}
+			if err := joining(values, arena, join, token, &e); err != nil {
 				return err
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
@@ -61,11 +70,12 @@ The token is read from a file or, given as -, from stdin. It may be used again b
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&join, "join", "", "the join string: `@FILE` or -")
-	flags.StringVar(&e.Server, "server", "", "the server's `HOST:PORT` for agents")
+	to.serverFlag(flags, "the server's `HOST:PORT` for agents; may be repeated")
 	flags.StringVar(&e.Fingerprint, "ca-fingerprint", "", "sha256:`HEX` of the server's CA")
 	flags.StringVar(&token, "token", "", "the join token: `@FILE` or -")
 	flags.StringVar(&e.State, "state", agent.DefaultState(), "the `DIR` that keeps the host's identity")
 	flags.StringVar(&e.Name, "name", "", "the host's `NAME` (default: its host name)")
+	to.proxyFlags(flags)
 	a.JSONFlag(cmd.Flags())
 	return cmd
 }
@@ -80,8 +90,8 @@ func joining(values *cli.Values, arena *secret.Arena, join, token string, e *age
 		e.Name = name
 	}
 	if join != "" {
-		if e.Server != "" || e.Fingerprint != "" || token != "" {
-			return cli.Usagef("--join says it all: leave out --server, --ca-fingerprint and --token")
+		if e.Fingerprint != "" || token != "" {
+			return cli.Usagef("--join says it all: leave out --ca-fingerprint and --token")
 		}
 		text, err := values.Secret("--join", join)
 		if err != nil {
@@ -92,11 +102,13 @@ func joining(values *cli.Values, arena *secret.Arena, join, token string, e *age
 		if err != nil {
 			return cli.Usagef("--join: %w", err)
 		}
-		e.Server, e.Fingerprint = parts.Server, parts.Fingerprint
+		if e.Fingerprint = parts.Fingerprint; len(e.Route.Servers) == 0 {
+			e.Route.Servers = []string{parts.Server}
+		}
 		e.Token, err = arena.From([]byte(parts.Token))
 		return err
 	}
-	for _, need := range []struct{ flag, value string }{{"--server", e.Server}, {"--ca-fingerprint", e.Fingerprint}, {"--token", token}} {
+	for _, need := range []struct{ flag, value string }{{"--server", strings.Join(e.Route.Servers, "")}, {"--ca-fingerprint", e.Fingerprint}, {"--token", token}} {
 		if need.value == "" {
 			return cli.Usagef("%s is needed, or --join @FILE in place of --server, --ca-fingerprint and --token", need.flag)
 		}
@@ -112,7 +124,7 @@ func joining(values *cli.Values, arena *secret.Arena, join, token string, e *age
 func enrollError(err error) error {
 	switch {
 	case errors.Is(err, agent.ErrNotReachable), errors.Is(err, context.DeadlineExceeded):
-		return cli.Exit(cli.Unreachable, fmt.Errorf("%w; check --server, and that port 7443 is open from here", err))
+		return cli.Exit(cli.Unreachable, fmt.Errorf("%w; check --server and --proxy, and that port 7443 is open from here", err))
 	case errors.Is(err, agent.ErrJoin):
 		return cli.Exit(cli.Refused, err)
 	}

@@ -192,6 +192,7 @@ func (a *app) status() *cobra.Command {
 			t.Add("health", s.Health)
 			t.Add("why", s.Why)
 			t.Add("connected", s.Connected)
+			t.Add("server", s.Server)
 			t.Add("since", s.Since)
 			t.Add("leases", s.Leases)
 			t.Add("locked bytes", s.LockedBytes)

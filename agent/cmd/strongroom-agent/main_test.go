@@ -76,7 +76,7 @@ func agentSocket(t *testing.T) string {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/v1/credentials", text(`{"items":[{"name":"crm","kind":"app","application":"generic-rest","auth_type":"basic","version":3}],"stale":false}`))
-	mux.HandleFunc("/v1/status", text(`{"host":"h1","connected":true,"since":"2026-11-21T10:00:00Z","leases":2,"locked_bytes":4096,"certificate_expires":"2026-11-22T10:00:00Z","health":"ok","why":""}`))
+	mux.HandleFunc("/v1/status", text(`{"host":"h1","connected":true,"since":"2026-11-21T10:00:00Z","leases":2,"locked_bytes":4096,"certificate_expires":"2026-11-22T10:00:00Z","health":"ok","why":"","server":"vault:7443"}`))
 	mux.HandleFunc("/v1/explain", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `{"allowed":%t,"reason":"as typed","host":"h1","job":{"user":"ci","uid":1001,"pid":42,"exe":"/bin/sh"},"connected":true,"ask_admin":"strongroom explain --host h1"}`,
 			r.URL.Query().Get("ref") == "crm")
@@ -194,7 +194,7 @@ func TestJobCommands(t *testing.T) {
 		"allowed\tyes\nreason\tas typed\nhost\th1\nuser\tci\nuid\t1001\npid\t42\nexe\t/bin/sh\nconnected\tyes\n")
 	for args, want := range map[string]string{
 		"list --json":   `{"items":[{"name":"crm","kind":"app","application":"generic-rest","auth_type":"basic","version":3}],"stale":false}`,
-		"status --json": `{"host":"h1","connected":true,"since":"2026-11-21T10:00:00Z","leases":2,"locked_bytes":4096,"certificate_expires":"2026-11-22T10:00:00Z","health":"ok","why":""}`,
+		"status --json": `{"host":"h1","connected":true,"since":"2026-11-21T10:00:00Z","leases":2,"locked_bytes":4096,"certificate_expires":"2026-11-22T10:00:00Z","health":"ok","why":"","server":"vault:7443"}`,
 	} {
 		r := program(t, socket, "", strings.Fields(args)...)
 		var got bytes.Buffer

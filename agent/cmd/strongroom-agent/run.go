@@ -16,7 +16,8 @@ import (
 )
 
 func (a *app) runDaemon() *cobra.Command {
-	var config string
+	var config, memory string
+	var to routing
 	c := agent.Config{Version: cli.Version()}
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -25,7 +26,11 @@ func (a *app) runDaemon() *cobra.Command {
 
   ready socket=PATH host=ID
 
-The configuration file has the keys state and socket; flags win over it.`,
+Several servers of one vault are tried one after the other, first the one that was reached last. An HTTP proxy between
+host and server passes on what the two encrypt, and sees none of it.
+
+The configuration file has the keys state, socket, locked_memory, servers (a list), proxy and proxy_auth (@FILE); flags
+win over it.`,
 		Example: "  strongroom-agent run --state /var/lib/strongroom-agent",
 		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -35,6 +40,19 @@ The configuration file has the keys state and socket; flags win over it.`,
 			}
 			cli.Setting(cmd, "state", &c.State, s.State)
 			cli.Setting(cmd, "socket", &c.Socket, s.Socket)
+			cli.Setting(cmd, "locked-memory", &memory, s.LockedMemory)
+			if c.LockedMemory, err = cli.Size("locked-memory", memory, agent.LeastLockedMemory, 1<<30); err != nil {
+				return err
+			}
+			to.settings(cmd, s)
+			arena, err := routeArena()
+			if err != nil {
+				return err
+			}
+			defer arena.Close()
+			if c.Route, err = to.route(cli.NewValues(arena, a.Stdin), arena); err != nil {
+				return err
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			c.Log = slog.New(slog.NewTextHandler(a.Stderr, nil))
@@ -58,12 +76,21 @@ The configuration file has the keys state and socket; flags win over it.`,
 	flags.SortFlags = false
 	flags.StringVar(&c.State, "state", agent.DefaultState(), "the `DIR` that keeps the host's identity")
 	flags.StringVar(&c.Socket, "socket", client.DefaultSocket(), "the `PATH` of the socket for jobs")
-	flags.StringVar(&config, "config", "", "a YAML `FILE` with state and socket")
+	// The default stays below the 8 MiB that an ordinary user may lock.
+	flags.StringVar(&memory, "locked-memory", "4MiB", "the `SIZE` of the memory that values lie in; one user's jobs may have half of what the others leave")
+	to.serverFlag(flags, "a server's `HOST:PORT` for agents, in place of those that enroll was given; may be repeated")
+	to.proxyFlags(flags)
+	flags.StringVar(&config, "config", "", "a YAML `FILE` with these settings")
 	return cmd
 }
 
 // settings is the configuration file.
 type settings struct {
-	State  string `yaml:"state"`
-	Socket string `yaml:"socket"`
+	State        string `yaml:"state"`
+	Socket       string `yaml:"socket"`
+	LockedMemory string `yaml:"locked_memory"`
+
+	Servers   []string `yaml:"servers"`
+	Proxy     string   `yaml:"proxy"`
+	ProxyAuth string   `yaml:"proxy_auth"`
 }

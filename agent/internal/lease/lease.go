@@ -15,6 +15,7 @@ import (
 
 	"github.com/strongroom/strongroom/agent/internal/uplink"
 	"github.com/strongroom/strongroom/shared/grant"
+	"github.com/strongroom/strongroom/shared/secret"
 )
 
 // errChanged means that something was dropped while a lease was on its way, so
@@ -62,11 +63,16 @@ type Copy struct {
 func (c *Cache) Read(ctx context.Context, reference string, job grant.Job, take func(Copy) error) error {
 	logged := false // the server logged this read itself
 	for range 3 {
-		served, err := c.serve(reference, job, !logged, take)
+		served, err := c.serve(reference, job, false, !logged, take)
 		if served {
 			return err
 		}
 		led, err := c.fetch(ctx, reference, job)
+		if errors.Is(err, uplink.ErrNotReachable) {
+			if served, err := c.serve(reference, job, true, true, take); served {
+				return err
+			}
+		}
 		if err != nil && !errors.Is(err, errChanged) {
 			return err
 		}
@@ -76,8 +82,8 @@ func (c *Cache) Read(ctx context.Context, reference string, job grant.Job, take 
 }
 
 // serve answers from what is held. It returns false where the server is to be
-// asked.
-func (c *Cache) serve(reference string, job grant.Job, report bool, take func(Copy) error) (bool, error) {
+// asked. In doubt it was, and there was no answer: see left.
+func (c *Cache) serve(reference string, job grant.Job, doubt, report bool, take func(Copy) error) (bool, error) {
 	link := c.up.State()
 	if link.Revoked {
 		return true, uplink.ErrRevoked
@@ -88,7 +94,7 @@ func (c *Cache) serve(reference string, job grant.Job, report bool, take func(Co
 	if !ok {
 		return false, nil
 	}
-	live := e.live(c.now(), link)
+	live := e.live(c.now(), link, doubt)
 	if len(live) == 0 {
 		return false, nil
 	}
@@ -108,7 +114,7 @@ func (c *Cache) serve(reference string, job grant.Job, report bool, take func(Co
 	if !d.Allowed {
 		return true, uplink.ErrRefused
 	}
-	return true, take(Copy{Leased: e.Leased, Remaining: e.remaining(d.Grants, c.now(), link), Stale: !link.Connected})
+	return true, take(Copy{Leased: e.Leased, Remaining: e.remaining(d.Grants, c.now(), link, doubt), Stale: !link.Connected || doubt})
 }
 
 // fetch asks the server, once for all callers of one user that wait for the
@@ -151,16 +157,17 @@ func (c *Cache) keep(l *uplink.Leased, reference string, came time.Time, epoch u
 		return errChanged
 	}
 	c.forget(l.Credential)
+	secret.Sweep() // of what opening it left on the heap
 	c.leases[l.Credential] = &entry{Leased: l, came: came}
 	c.refs[l.Name], c.refs[reference] = l.Credential, l.Credential
 	return nil
 }
 
 // live returns the grants that still hold.
-func (e *entry) live(now time.Time, link uplink.State) []grant.Grant {
+func (e *entry) live(now time.Time, link uplink.State, doubt bool) []grant.Grant {
 	var live []grant.Grant
 	for _, g := range e.Grants {
-		if e.left(g, now, link) > 0 {
+		if e.left(g, now, link, doubt) > 0 {
 			live = append(live, g)
 		}
 	}
@@ -168,19 +175,22 @@ func (e *entry) live(now time.Time, link uplink.State) []grant.Grant {
 }
 
 // left is the lease's own time and, without a connection, the grant's offline
-// time counted from the last contact, whichever ends later.
-func (e *entry) left(g grant.Grant, now time.Time, link uplink.State) time.Duration {
+// time counted from the last contact, whichever ends later. A connection can be
+// dead for 15 s before it is known: in doubt it counts as none, unless the server
+// was heard of since the lease's own time was over.
+func (e *entry) left(g grant.Grant, now time.Time, link uplink.State, doubt bool) time.Duration {
 	left := g.TTL - elapsed(e.came, now)
-	if !link.Connected && g.Offline > 0 {
+	offline := !link.Connected || doubt && link.LastContact.Before(e.came.Add(g.TTL))
+	if offline && g.Offline > 0 {
 		left = max(left, g.Offline-elapsed(link.LastContact, now))
 	}
 	return left
 }
 
-func (e *entry) remaining(grants []grant.Grant, now time.Time, link uplink.State) time.Duration {
+func (e *entry) remaining(grants []grant.Grant, now time.Time, link uplink.State, doubt bool) time.Duration {
 	var longest time.Duration
 	for _, g := range grants {
-		longest = max(longest, e.left(g, now, link))
+		longest = max(longest, e.left(g, now, link, doubt))
 	}
 	return longest
 }
@@ -210,7 +220,7 @@ func (c *Cache) wipeEnded() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, e := range c.leases {
-		if len(e.live(c.now(), link)) == 0 {
+		if len(e.live(c.now(), link, true)) == 0 {
 			c.forget(id)
 		}
 	}
@@ -226,6 +236,7 @@ func (c *Cache) forget(id string) {
 		return
 	}
 	e.Wipe()
+	secret.Sweep()
 	delete(c.leases, id)
 	for ref, to := range c.refs {
 		if to == id {
@@ -303,7 +314,7 @@ func (c *Cache) listed() []uplink.Listed {
 		out = append(out, uplink.Listed{
 			Name: e.Name, Kind: e.Kind, Application: e.Application, AuthType: e.AuthType, Version: e.Version,
 			Default: c.refs["app:"+e.Application] == e.Credential && e.Application != "",
-			Grants:  e.live(c.now(), link),
+			Grants:  e.live(c.now(), link, true),
 		})
 	}
 	return out

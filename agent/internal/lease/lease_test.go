@@ -28,7 +28,7 @@ func open(t *testing.T) *fixture {
 	}
 	t.Cleanup(func() { _ = arena.Close() })
 	f := &fixture{t: t, arena: arena, at: time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)}
-	up := uplink.New(&uplink.Identity{}, arena, slog.New(slog.DiscardHandler), "test")
+	up := uplink.New(&uplink.Identity{}, uplink.Route{}, arena, slog.New(slog.DiscardHandler), "test")
 	f.Cache = New(up, func() time.Time { return f.at })
 	return f
 }
@@ -115,23 +115,28 @@ func TestLeft(t *testing.T) {
 	came := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
 	away := func(since time.Duration) uplink.State { return uplink.State{LastContact: came.Add(since)} }
 	online := uplink.State{Connected: true, LastContact: came.Add(time.Minute)}
+	quiet := uplink.State{Connected: true, LastContact: came.Add(59 * time.Second)}
 	for _, tt := range []struct {
 		name         string
 		ttl, offline time.Duration
 		after        time.Duration
 		link         uplink.State
+		doubt        bool
 		want         time.Duration
 	}{
-		{"fresh", time.Minute, 0, 0, online, time.Minute},
-		{"ended", time.Minute, 0, time.Minute, online, 0},
-		{"offline time does not count while connected", time.Minute, time.Hour, time.Minute, online, 0},
-		{"offline time counts from the last contact", time.Minute, time.Hour, 2 * time.Minute, away(30 * time.Second), 58*time.Minute + 30*time.Second},
-		{"offline time shortens nothing", time.Hour, time.Minute, 30 * time.Minute, away(0), 30 * time.Minute},
-		{"offline time ends", time.Minute, time.Hour, time.Hour + time.Second, away(time.Second), 0},
-		{"never any contact", time.Minute, time.Hour, 0, uplink.State{}, time.Minute},
+		{"fresh", time.Minute, 0, 0, online, false, time.Minute},
+		{"ended", time.Minute, 0, time.Minute, online, false, 0},
+		{"offline time does not count while connected", time.Minute, time.Hour, time.Minute, online, false, 0},
+		{"offline time counts from the last contact", time.Minute, time.Hour, 2 * time.Minute, away(30 * time.Second), false, 58*time.Minute + 30*time.Second},
+		{"offline time shortens nothing", time.Hour, time.Minute, 30 * time.Minute, away(0), false, 30 * time.Minute},
+		{"offline time ends", time.Minute, time.Hour, time.Hour + time.Second, away(time.Second), false, 0},
+		{"in doubt, not heard of since its end", time.Minute, time.Hour, 2 * time.Minute, quiet, true, 58*time.Minute + 59*time.Second},
+		{"in doubt, but heard of at its end", time.Minute, time.Hour, time.Minute, online, true, 0},
+		{"in doubt, without offline time", time.Minute, 0, time.Minute, quiet, true, 0},
+		{"never any contact", time.Minute, time.Hour, 0, uplink.State{}, false, time.Minute},
 	} {
 		e := entry{came: came}
-		if got := e.left(allowing("g", tt.ttl, tt.offline), came.Add(tt.after), tt.link); got != tt.want {
+		if got := e.left(allowing("g", tt.ttl, tt.offline), came.Add(tt.after), tt.link, tt.doubt); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
 	}

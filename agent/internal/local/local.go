@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/strongroom/strongroom/agent/client"
 	"github.com/strongroom/strongroom/agent/internal/lease"
 	"github.com/strongroom/strongroom/agent/internal/uplink"
 	"github.com/strongroom/strongroom/agent/internal/workload"
@@ -106,13 +108,15 @@ func (l *Local) value(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	caller := callerOf(r)
+	job := jobOf(caller)
+	arena := l.arena.For(job.UID)
 	var body *secret.Buffer
-	err := l.leases.Read(r.Context(), reference, jobOf(caller), func(c lease.Copy) error {
+	err := l.leases.Read(r.Context(), reference, job, func(c lease.Copy) error {
 		var err error
 		if field == "" {
-			body, err = document(l.arena, c)
+			body, err = document(arena, c)
 		} else {
-			body, err = raw(l.arena, c, field)
+			body, err = raw(arena, c, field)
 		}
 		return err
 	})
@@ -139,19 +143,11 @@ func (l *Local) list(w http.ResponseWriter, r *http.Request) {
 		l.fail(w, err)
 		return
 	}
-	type item struct {
-		Name        string `json:"name"`
-		Kind        string `json:"kind"`
-		Application string `json:"application"`
-		AuthType    string `json:"auth_type"`
-		Version     uint64 `json:"version"`
-	}
-	out := struct {
-		Items []item `json:"items"`
-		Stale bool   `json:"stale"`
-	}{[]item{}, stale}
+	out := client.List{Items: []client.Item{}, Stale: stale}
 	for _, i := range items {
-		out.Items = append(out.Items, item{i.Name, i.Kind, i.Application, i.AuthType, i.Version})
+		out.Items = append(out.Items, client.Item{
+			Name: i.Name, Kind: i.Kind, Application: i.Application, AuthType: i.AuthType, Version: i.Version,
+		})
 	}
 	answer(w, out)
 }
@@ -176,10 +172,10 @@ func (l *Local) explain(w http.ResponseWriter, r *http.Request) {
 	if user == "" {
 		user = job.UID
 	}
-	answer(w, map[string]any{
-		"allowed": allowed, "reason": reason, "host": l.id.Host, "connected": l.up.State().Connected,
-		"job":       map[string]any{"user": job.User, "uid": caller.UID, "pid": job.PID, "exe": job.Exe},
-		"ask_admin": "strongroom explain --host " + l.id.Host + " --credential " + reference + " --job user=" + user,
+	answer(w, client.Explanation{
+		Allowed: allowed, Reason: reason, Host: l.id.Host, Connected: l.up.State().Connected,
+		Job:      client.Job{User: job.User, UID: caller.UID, PID: job.PID, Exe: job.Exe},
+		AskAdmin: "strongroom explain --host " + l.id.Host + " --credential " + reference + " --job user=" + user,
 	})
 }
 
@@ -188,7 +184,7 @@ func (l *Local) status(w http.ResponseWriter, _ *http.Request) {
 	answer(w, status(l.id.Host, l.up.State(), leases, bytes))
 }
 
-func status(host string, link uplink.State, leases, bytes int) map[string]any {
+func status(host string, link uplink.State, leases, bytes int) client.Status {
 	health := "ok"
 	switch {
 	case link.Revoked:
@@ -196,12 +192,14 @@ func status(host string, link uplink.State, leases, bytes int) map[string]any {
 	case !link.Connected:
 		health = "degraded"
 	}
-	return map[string]any{
-		"host": host, "connected": link.Connected, "since": link.Since.UTC().Format(time.RFC3339),
-		"leases": leases, "locked_bytes": wholeKiB(bytes),
-		"certificate_expires": link.Expires.UTC().Format(time.RFC3339), "health": health, "why": link.Why,
+	return client.Status{
+		Host: host, Connected: link.Connected, Since: wholeSecond(link.Since),
+		Leases: leases, LockedBytes: int64(wholeKiB(bytes)),
+		CertificateExpires: wholeSecond(link.Expires), Health: health, Why: link.Why, Server: link.Server,
 	}
 }
+
+func wholeSecond(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
 // wholeKiB rounds up: anybody may ask, and a sum of lengths tells that of a
 // value.
@@ -218,7 +216,9 @@ func (l *Local) fail(w http.ResponseWriter, err error) {
 	case errors.Is(err, workload.ErrGone), errors.Is(err, workload.ErrChanged):
 		problem(w, http.StatusForbidden, "refused", "the calling process changed while it was asking")
 	case errors.Is(err, secret.ErrFull):
-		problem(w, http.StatusServiceUnavailable, "failed", "the agent's locked memory is full: try again when other leases have ended")
+		problem(w, http.StatusServiceUnavailable, "failed", fmt.Sprintf(
+			"it does not fit into the agent's locked memory (%d bytes, of which one user may have half of what the others leave): "+
+				"try again when leases have ended, or run the agent with a larger --locked-memory", l.arena.Size()))
 	default:
 		l.log.Error("request failed", "error", err)
 		problem(w, http.StatusInternalServerError, "failed", "the agent could not do it; its log says why")

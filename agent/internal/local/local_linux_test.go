@@ -189,8 +189,8 @@ func TestAnswersThatTakeLong(t *testing.T) {
 
 func TestStatusTellsNoLength(t *testing.T) {
 	t.Parallel()
-	for bytes, want := range map[int]int{0: 0, 1: 1024, 11: 1024, 1023: 1024, 1024: 1024, 1025: 2048, 70000: 70656} {
-		if got := status("h1", uplink.State{}, 1, bytes)["locked_bytes"]; got != want {
+	for bytes, want := range map[int]int64{0: 0, 1: 1024, 11: 1024, 1023: 1024, 1024: 1024, 1025: 2048, 70000: 70656} {
+		if got := status("h1", uplink.State{}, 1, bytes).LockedBytes; got != want {
 			t.Errorf("%d bytes are shown as %v, want %d", bytes, got, want)
 		}
 	}

@@ -59,7 +59,7 @@ func (u *Uplink) connect(ctx context.Context, again bool) error {
 		case <-time.After(u.look/2 + spread(u.look/2)):
 		}
 		next, err := u.renewed(ctx, c)
-		if turnedAway(err) {
+		if turnedAway(err) || errors.Is(err, ErrLog) {
 			return err
 		}
 		if err != nil {
@@ -75,9 +75,10 @@ func (u *Uplink) connect(ctx context.Context, again bool) error {
 // open makes a connection with the current identity.
 func (u *Uplink) open(ctx context.Context) (*connection, error) {
 	c := &connection{id: u.identity(), over: make(chan error, 1)}
-	creds := newHandshaker(identity.AgentClient(c.id.roots, c.id.TrustDomain, c.id.own))
+	config := identity.AgentClient(c.id.roots, c.id.TrustDomain, c.id.own)
+	config.Time, config.ClientSessionCache = u.now, c.id.sessions
 	var err error
-	if c.conn, err = dial(c.id.Server, creds); err != nil {
+	if c.conn, err = dial(u.route, u.server(), newHandshaker(config)); err != nil {
 		return nil, err
 	}
 	ctx, c.cancel = context.WithCancel(ctx)
@@ -98,7 +99,7 @@ func (u *Uplink) greet(ctx context.Context, c *connection) (err error) {
 	if err != nil {
 		return err
 	}
-	hello := &wire.Hello{EnvelopeKey: recipient.PublicKey(), Os: runtime.GOOS + "/" + runtime.GOARCH, Version: u.version}
+	hello := &wire.Hello{EnvelopeKey: recipient.PublicKey(), Os: runtime.GOOS + "/" + runtime.GOARCH, Version: u.version, Checkpoint: u.witness.show(c)}
 	for _, h := range u.to.Held() {
 		hello.Held = append(hello.Held, &wire.Held{Credential: h.Credential, Version: h.Version, Terms: h.Terms})
 	}
@@ -111,11 +112,18 @@ func (u *Uplink) greet(ctx context.Context, c *connection) (err error) {
 	if err != nil {
 		return err
 	}
-	opener, err := openerOf(u.arena, c.watch.Context(), recipient, first.GetWelcome().GetEncapsulation())
+	if err := u.witnessed(c, first.GetWelcome()); err != nil {
+		return err
+	}
+	on, err := provedOn(c.watch.Context())
 	if err != nil {
 		return err
 	}
-	c.session, c.confirmed = &session{agents: agents, opener: opener}, first.GetWelcome().GetConfirmed()
+	opener, err := recipient.Opener(u.arena, first.GetWelcome().GetEncapsulation(), envelope.ToAgent, on.exporter)
+	if err != nil {
+		return err
+	}
+	c.session, c.confirmed = &session{agents: agents, opener: opener, heard: on.heard}, first.GetWelcome().GetConfirmed()
 	return nil
 }
 
@@ -135,13 +143,13 @@ func (u *Uplink) welcome(watch wire.Agents_WatchClient, cancel func()) (*wire.Wa
 
 // serve follows a connection and reports over it until it ends.
 func (u *Uplink) serve(ctx context.Context, c *connection) {
-	go func() { c.over <- u.follow(c.watch) }()
+	go func() { c.over <- u.follow(c) }()
 	c.reporting.Go(func() { u.report(c.watch.Context(), c.session.agents) })
 }
 
 // follow passes on what the server pushes, and acknowledges it once it is done.
-func (u *Uplink) follow(watch wire.Agents_WatchClient) error {
-	for {
+func (u *Uplink) follow(c *connection) error {
+	for watch := c.watch; ; {
 		e, err := watch.Recv()
 		if err != nil {
 			return toError(err)
@@ -156,6 +164,10 @@ func (u *Uplink) follow(watch wire.Agents_WatchClient) error {
 				ended = ErrFrozen
 			}
 			u.to.Kept(nil)
+		case e.GetCheckpoint() != nil:
+			if err := u.witness.accept(c, c.id.stored.LogKey, e.GetCheckpoint(), false); err != nil {
+				return err
+			}
 		}
 		ack := &wire.WatchRequest{Message: &wire.WatchRequest_Ack{Ack: &wire.Ack{Sequence: e.GetSequence()}}}
 		if err := watch.Send(ack); err != nil && ended == nil {

@@ -11,7 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"sync/atomic"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -19,6 +19,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
+	"github.com/strongroom/strongroom/shared/crash"
+	"github.com/strongroom/strongroom/shared/durable"
 	"github.com/strongroom/strongroom/shared/identity"
 	"github.com/strongroom/strongroom/shared/secret"
 	"github.com/strongroom/strongroom/shared/wire"
@@ -34,7 +36,7 @@ var (
 type Enrolment struct {
 	State       string // folder; made 0700 where it is missing
 	Name        string // what the host calls itself
-	Server      string // HOST:PORT
+	Route       Route  // its servers are kept, to be used later
 	Fingerprint string // of the server's root
 	Token       *secret.Buffer
 	Version     string // of this agent
@@ -45,7 +47,7 @@ type Enrolment struct {
 func Enroll(ctx context.Context, e Enrolment) (*Identity, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	if err := os.MkdirAll(e.State, 0o700); err != nil {
+	if err := durable.MkdirAll(e.State, 0o700); err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(filepath.Join(e.State, identityFile)); err == nil {
@@ -60,13 +62,16 @@ func Enroll(ctx context.Context, e Enrolment) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	joined, err := join(ctx, e, key)
+	crash.Point("enrol.ask")
+	joined, servers, err := joinOneOf(ctx, e, key)
 	if err != nil {
 		return nil, err
 	}
+	crash.Point("enrol.answered")
 	s := stored{
-		Host: joined.GetHost(), Server: e.Server, TrustDomain: joined.GetTrustDomain(),
+		Host: joined.GetHost(), Servers: servers, TrustDomain: joined.GetTrustDomain(),
 		Certificates: joined.GetCertificates(), Root: joined.GetRoot(),
+		LogKey: joined.GetLogKey(),
 	}
 	if err := checkRoot(s.Root, e.Fingerprint); err != nil {
 		return nil, err
@@ -77,6 +82,7 @@ func Enroll(ctx context.Context, e Enrolment) (*Identity, error) {
 	if err := writeStored(filepath.Join(e.State, identityFile), s, key); err != nil {
 		return nil, err
 	}
+	crash.Point("enrol.stored")
 	return LoadIdentity(e.State)
 }
 
@@ -88,17 +94,39 @@ func checkRoot(der []byte, fingerprint string) error {
 	return nil
 }
 
-func join(ctx context.Context, e Enrolment, key *ecdsa.PrivateKey) (*wire.JoinResponse, error) {
+// joinOneOf joins at the first server that is reachable, and returns all of them
+// with that one in front.
+func joinOneOf(ctx context.Context, e Enrolment, key *ecdsa.PrivateKey) (*wire.JoinResponse, []string, error) {
+	var failed error
+	for i, server := range e.Route.Servers {
+		joined, err := join(ctx, e, server, key)
+		if err == nil {
+			others := slices.Delete(slices.Clone(e.Route.Servers), i, i+1)
+			return joined, slices.Insert(others, 0, server), nil
+		}
+		if failed == nil {
+			failed = err
+		} else {
+			failed = fmt.Errorf("%w; %w", failed, err) // one line
+		}
+		if !errors.Is(err, ErrNotReachable) {
+			break
+		}
+	}
+	return nil, nil, failed
+}
+
+func join(ctx context.Context, e Enrolment, server string, key *ecdsa.PrivateKey) (*wire.JoinResponse, error) {
 	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := dial(e.Server, credentials.NewTLS(identity.JoiningClient(e.Fingerprint)))
+	conn, err := dial(e.Route, server, credentials.NewTLS(identity.JoiningClient(e.Fingerprint)))
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	answer, err := wire.NewEnrolmentClient(conn).Join(ctx, &wire.JoinRequest{
+	answer, err := joinInTurn(ctx, conn, &wire.JoinRequest{
 		Token: string(e.Token.Reveal()), CertificateRequest: request,
 		Name: e.Name, Os: runtime.GOOS + "/" + runtime.GOARCH, Version: e.Version,
 	})
@@ -108,20 +136,43 @@ func join(ctx context.Context, e Enrolment, key *ecdsa.PrivateKey) (*wire.JoinRe
 	case codes.PermissionDenied, codes.InvalidArgument:
 		return nil, fmt.Errorf("%w: %s", ErrJoin, status.Convert(err).Message())
 	}
-	return nil, fmt.Errorf("%w at %s: %s", ErrNotReachable, e.Server, plain(status.Convert(err).Message()))
+	return nil, fmt.Errorf("%w at %s: %s", ErrNotReachable, server, plain(status.Convert(err).Message()))
 }
 
-// dial makes a client of one connection. gRPC would make another one once that
+// joinInTurn asks again where the server has too many to do, until ctx ends.
+func joinInTurn(ctx context.Context, conn *grpc.ClientConn, request *wire.JoinRequest) (*wire.JoinResponse, error) {
+	for {
+		answer, err := wire.NewEnrolmentClient(conn).Join(ctx, request)
+		if status.Code(err) != codes.ResourceExhausted {
+			return answer, err
+		}
+		select {
+		case <-time.After(time.Second + spread(time.Second)):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// dial makes a client of one connection to a server. gRPC would make another one once that
 // is lost, whenever somebody asks, and with a certificate that may have been
 // replaced meanwhile; what goes over a connection is bound to it anyway.
-func dial(server string, creds credentials.TransportCredentials) (*grpc.ClientConn, error) {
-	var dialled atomic.Bool
+func dial(route Route, server string, creds credentials.TransportCredentials) (*grpc.ClientConn, error) {
+	lost := make(chan error, 1) // what to say of a second attempt
+	lost <- nil
 	once := func(ctx context.Context, address string) (net.Conn, error) {
-		if dialled.Swap(true) {
-			return nil, errors.New("the connection is lost")
+		why := <-lost
+		if why != nil {
+			lost <- why
+			return nil, why
 		}
-		var d net.Dialer
-		return d.DialContext(ctx, "tcp", address)
+		conn, err := route.connect(ctx, address)
+		why = errors.New("the connection is lost")
+		if err != nil {
+			why = err
+		}
+		lost <- why
+		return conn, err
 	}
 	return grpc.NewClient("passthrough:///"+server,
 		grpc.WithContextDialer(once),

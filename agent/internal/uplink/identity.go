@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/strongroom/strongroom/shared/crash"
 	"github.com/strongroom/strongroom/shared/durable"
 	"github.com/strongroom/strongroom/shared/identity"
 )
@@ -34,7 +35,7 @@ const (
 // another one.
 type Identity struct {
 	Host        string
-	Server      string // HOST:PORT
+	Servers     []string // HOST:PORT each, the first being where it enrolled
 	TrustDomain string
 	Expires     time.Time
 	own         tls.Certificate
@@ -45,17 +46,22 @@ type Identity struct {
 	key    *ecdsa.PrivateKey
 	// due is when to renew, by this host's wall clock.
 	due time.Time
+	// sessions are of this certificate alone: resumed with another in use, they
+	// would look like a clone's.
+	sessions tls.ClientSessionCache
 }
 
 // stored is the file's form. Version 1 is all there is so far.
 type stored struct {
 	Format       int      `json:"format"`
 	Host         string   `json:"host,omitempty"`
-	Server       string   `json:"server,omitempty"`
+	Server       string   `json:"server,omitempty"` // read alone: of when there was one
+	Servers      []string `json:"servers,omitempty"`
 	TrustDomain  string   `json:"trust_domain,omitempty"`
 	Key          []byte   `json:"key"`                    // PKCS #8
 	Certificates [][]byte `json:"certificates,omitempty"` // DER, the host's first
 	Root         []byte   `json:"root,omitempty"`         // DER
+	LogKey       string   `json:"log_key,omitempty"`      // the audit log's verifier string; empty: not told yet
 }
 
 const format = 1
@@ -104,11 +110,16 @@ func newIdentity(state string, s stored, key *ecdsa.PrivateKey) (*Identity, erro
 	if name, err := identity.NameOf(leaf); err != nil || name.ID != s.Host || name.TrustDomain != s.TrustDomain || !key.PublicKey.Equal(leaf.PublicKey) {
 		return nil, errIdentity
 	}
+	if len(s.Servers) == 0 && s.Server != "" {
+		s.Servers = []string{s.Server}
+	}
+	s.Server = ""
 	id := &Identity{
-		Host: s.Host, Server: s.Server, TrustDomain: s.TrustDomain, Expires: leaf.NotAfter,
+		Host: s.Host, Servers: s.Servers, TrustDomain: s.TrustDomain, Expires: leaf.NotAfter,
 		own:   tls.Certificate{Certificate: s.Certificates, PrivateKey: key, Leaf: leaf},
 		roots: x509.NewCertPool(),
 		state: state, stored: s, key: key,
+		sessions: tls.NewLRUClientSessionCache(2 * max(len(s.Servers), 1)),
 	}
 	id.roots.AddCert(root)
 	return id, id.verify()
@@ -179,6 +190,7 @@ func (id *Identity) renewed(certificates [][]byte, key *ecdsa.PrivateKey, now ti
 	if err := writeStored(filepath.Join(id.state, identityFile), s, key); err != nil {
 		return nil, err
 	}
+	crash.Point("renew.replaced")
 	_ = os.Remove(filepath.Join(id.state, nextFile)) // LoadIdentity knows it for left over
 	return next, nil
 }

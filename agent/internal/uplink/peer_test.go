@@ -46,11 +46,14 @@ type far struct {
 	asked    [][]byte // public key of each renewal and recovery
 	watching [][]byte // public key of each watch
 	presents [][]*wire.Held
-	refuse   error         // answer to Renew and Recover
-	lose     int           // answers to them that are lost
-	current  []byte        // the newest key that was used: others get no lease
-	wipe     string        // pushed after welcome
-	welcome  chan struct{} // where set, a watch with a new key waits for it
+	refuse   error                            // answer to Renew and Recover
+	lose     int                              // answers to them that are lost
+	current  []byte                           // the newest key that was used: others get no lease
+	wipe     string                           // pushed after welcome
+	ended    chan struct{}                    // closed by cut
+	promise  func(*wire.Hello, *wire.Welcome) // where set: what welcome says of the log
+	pushed   chan *wire.Checkpoint            // while a watch is open
+	welcome  chan struct{}                    // where set, a watch with a new key waits for it
 }
 
 func newFar(t *testing.T) *far {
@@ -69,8 +72,17 @@ func newFar(t *testing.T) *far {
 	f.must(err)
 	f.root, err = x509.ParseCertificate(der)
 	f.must(err)
+	f.ended = make(chan struct{})
+	f.address, _ = f.also()
+	return f
+}
+
+// also serves on one more address, until stop.
+func (f *far) also() (address string, stop func()) {
+	f.t.Helper()
 	key := f.newKey()
-	own := tls.Certificate{PrivateKey: key, Certificate: [][]byte{f.certify("server", "1", &key.PublicKey, time.Now())}}
+	from := time.Now().Add(-2 * time.Hour) // as a server's is, for clocks that are behind
+	own := tls.Certificate{PrivateKey: key, Certificate: [][]byte{f.certify("server", "1", &key.PublicKey, from, 90*time.Hour)}}
 	s := grpc.NewServer(grpc.Creds(credentials.NewTLS(&tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own}, ClientAuth: tls.RequestClientCert,
 	})))
@@ -78,10 +90,17 @@ func newFar(t *testing.T) *far {
 	wire.RegisterEnrolmentServer(s, f)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	f.must(err)
-	f.address = l.Addr().String()
 	go func() { _ = s.Serve(l) }() // ends with Stop
-	t.Cleanup(s.Stop)
-	return f
+	f.t.Cleanup(s.Stop)
+	return l.Addr().String(), s.Stop
+}
+
+// cut ends every watch.
+func (f *far) cut() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	close(f.ended)
+	f.ended = make(chan struct{})
 }
 
 func (f *far) must(err error) {
@@ -98,9 +117,9 @@ func (f *far) newKey() *ecdsa.PrivateKey {
 	return key
 }
 
-func (f *far) certify(role, id string, public any, from time.Time) []byte {
+func (f *far) certify(role, id string, public any, from time.Time, life ...time.Duration) []byte {
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(2), NotBefore: from, NotAfter: from.Add(f.life),
+		SerialNumber: big.NewInt(2), NotBefore: from, NotAfter: from.Add(append(life, f.life)[0]),
 		URIs:        []*url.URL{{Scheme: "spiffe", Host: "example.org", Path: "/" + role + "/" + id}},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}, f.root, public, f.rootKey)
@@ -127,7 +146,7 @@ func (f *far) uplink(state string, now func() time.Time) *Uplink {
 	f.t.Helper()
 	id, err := LoadIdentity(state)
 	f.must(err)
-	u := New(id, f.arena, slog.New(slog.DiscardHandler), "1")
+	u := New(id, Route{}, f.arena, slog.New(slog.DiscardHandler), "1")
 	u.now, u.look = now, 10*time.Millisecond
 	u.Subscribe(Subscriber{Drop: func(string) {}, Held: func() []Held { return nil }, Kept: func([]string) {}})
 	return u
@@ -183,22 +202,29 @@ func (f *far) Watch(stream wire.Agents_WatchServer) error {
 	defer sealer.Wipe()
 	f.mu.Lock()
 	f.watching, f.presents, f.current = append(f.watching, key), append(f.presents, m.GetHello().GetHeld()), key
-	hold := f.welcome
+	hold, ended := f.welcome, f.ended
 	f.mu.Unlock()
 	if hold != nil {
 		<-hold
 	}
 	welcome := &wire.Welcome{Encapsulation: enc}
+	if f.promise != nil {
+		f.promise(m.GetHello(), welcome)
+	}
 	for _, h := range m.GetHello().GetHeld() {
 		welcome.Confirmed = append(welcome.Confirmed, h.GetCredential())
 	}
 	if err := stream.Send(&wire.WatchEvent{Event: &wire.WatchEvent_Welcome{Welcome: welcome}}); err != nil {
 		return err
 	}
+	go f.pushCheckpoints(stream)
 	if f.wipe != "" {
 		return stream.Send(&wire.WatchEvent{Sequence: 2, Event: &wire.WatchEvent_Wipe{Wipe: &wire.Wipe{Reason: f.wipe}}})
 	}
-	<-stream.Context().Done()
+	select {
+	case <-stream.Context().Done():
+	case <-ended:
+	}
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
+	"github.com/strongroom/strongroom/shared/crash"
 	"github.com/strongroom/strongroom/shared/identity"
 	"github.com/strongroom/strongroom/shared/wire"
 )
@@ -41,11 +42,13 @@ func (u *Uplink) renewed(ctx context.Context, c *connection) (*connection, error
 // nothing: the old one answers until the new one does, and questions that the
 // server no longer answers on the old one are asked again on the new.
 func (u *Uplink) goOver(ctx context.Context, c *connection) (*connection, error) {
+	crash.Point("renew.switch")
 	defer u.beginSwitch()()
 	next, err := u.open(ctx)
 	if err != nil {
 		return nil, err
 	}
+	crash.Point("renew.opened")
 	u.mu.Lock()
 	u.session = next.session
 	u.mu.Unlock()
@@ -56,6 +59,7 @@ func (u *Uplink) goOver(ctx context.Context, c *connection) (*connection, error)
 	}
 	u.to.Kept(next.confirmed)
 	u.serve(ctx, next)
+	crash.Point("renew.switched")
 	u.log.Info("the certificate is renewed", "certificate_expires", next.id.Expires)
 	return next, nil
 }
@@ -122,12 +126,13 @@ func (u *Uplink) recover(ctx context.Context, id *Identity) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	config := identity.AgentClient(id.roots, id.TrustDomain, tls.Certificate{})
-	config.Certificates = nil
-	conn, err := dial(id.Server, newHandshaker(config))
+	config.Certificates, config.Time = nil, u.now
+	conn, err := dial(u.route, u.server(), newHandshaker(config))
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
+	crash.Point("recover.ask")
 	err = u.replace(id, func(request []byte) ([][]byte, error) {
 		p := proof{key: id.key, certificate: id.own.Certificate[0], request: request}
 		r, err := wire.NewEnrolmentClient(conn).Recover(ctx, &wire.RecoverRequest{
@@ -142,6 +147,7 @@ func (u *Uplink) recover(ctx context.Context, id *Identity) error {
 		return r.GetCertificates(), nil
 	})
 	if err == nil {
+		crash.Point("recover.done")
 		u.log.Info("the certificate had ended and is renewed", "certificate_expires", u.identity().Expires)
 	}
 	return err
@@ -159,10 +165,12 @@ func (u *Uplink) replace(id *Identity, ask func(request []byte) ([][]byte, error
 		return err
 	}
 	asked := u.now()
+	crash.Point("renew.ask")
 	certificates, err := ask(request)
 	if err != nil {
 		return err
 	}
+	crash.Point("renew.answered")
 	next, err := id.renewed(certificates, key, asked)
 	if err != nil {
 		return err

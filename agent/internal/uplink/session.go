@@ -27,6 +27,7 @@ const callTimeout = 10 * time.Second
 type session struct {
 	agents wire.AgentsClient
 	opener *envelope.Opener
+	heard  *contact
 }
 
 func (s *session) close() { s.opener.Wipe() }
@@ -59,10 +60,11 @@ func (l *Leased) Wipe() {
 }
 
 // Lease asks the server for a credential on behalf of a job: ErrRefused,
-// ErrRevoked, ErrNotReachable.
+// ErrRevoked, ErrNotReachable, secret.ErrFull. The values count as the job's
+// user's, so that no user's leases fill the memory of all.
 func (u *Uplink) Lease(ctx context.Context, reference string, job grant.Job) (l *Leased, err error) {
 	err = u.ask(ctx, func(s *session) (err error) {
-		l, err = s.lease(ctx, u.arena, reference, job)
+		l, err = s.lease(ctx, u.arena.For(job.UID), reference, job)
 		return err
 	})
 	return l, err
@@ -104,7 +106,7 @@ func (s *session) lease(ctx context.Context, arena *secret.Arena, reference stri
 		AuthType: r.GetAuthType(), Version: r.GetVersion(), Grants: wire.ToGrants(r.GetTerms()), Terms: r.GetTermsDigest(),
 	}
 	for _, f := range r.GetFields() {
-		value, err := s.opener.Open(f.GetSealed(), envelope.Context{
+		value, err := s.opener.OpenInto(arena, f.GetSealed(), envelope.Context{
 			Request: request, Credential: l.Credential, Version: l.Version, Field: f.GetName(),
 		})
 		if err != nil {
@@ -150,7 +152,7 @@ func (u *Uplink) List(ctx context.Context) ([]Listed, error) {
 }
 
 // handshaker wraps gRPC's TLS to keep each connection's exporter, which its
-// envelopes are bound to.
+// envelopes are bound to, and when the server was last heard of.
 type handshaker struct {
 	credentials.TransportCredentials
 }
@@ -158,6 +160,7 @@ type handshaker struct {
 type proved struct {
 	credentials.TLSInfo
 	exporter []byte
+	heard    *contact
 }
 
 func newHandshaker(c *tls.Config) credentials.TransportCredentials {
@@ -170,12 +173,13 @@ func (h handshaker) ClientHandshake(ctx context.Context, authority string, raw n
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &proved{TLSInfo: info.(credentials.TLSInfo)}
+	p := &proved{TLSInfo: info.(credentials.TLSInfo), heard: new(contact)}
 	if p.exporter, err = envelope.Exporter(&p.State); err != nil {
 		conn.Close()
 		return nil, nil, err
 	}
-	return conn, p, nil
+	p.heard.made()
+	return heardConn{conn, p.heard}, p, nil
 }
 
 // Clone is part of gRPC's contract.
@@ -183,8 +187,8 @@ func (h handshaker) Clone() credentials.TransportCredentials {
 	return handshaker{h.TransportCredentials.Clone()}
 }
 
-// openerOf ends the key exchange of a connection whose first answer has come.
-func openerOf(arena *secret.Arena, ctx context.Context, r *envelope.Recipient, encapsulation []byte) (*envelope.Opener, error) {
+// provedOn is what the handshake of a stream's connection proved.
+func provedOn(ctx context.Context) (*proved, error) {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
 		return nil, errors.New("no connection state")
@@ -193,5 +197,5 @@ func openerOf(arena *secret.Arena, ctx context.Context, r *envelope.Recipient, e
 	if !ok {
 		return nil, errors.New("no connection state of ours")
 	}
-	return r.Opener(arena, encapsulation, envelope.ToAgent, from.exporter)
+	return from, nil
 }

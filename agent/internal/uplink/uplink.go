@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
+	"github.com/strongroom/strongroom/shared/crash"
 	"github.com/strongroom/strongroom/shared/secret"
 	"github.com/strongroom/strongroom/shared/wire"
 )
@@ -37,8 +38,11 @@ var keepaliveParameters = keepalive.ClientParameters{Time: 10 * time.Second, Tim
 
 const (
 	firstRetry   = 200 * time.Millisecond
-	lastRetry    = 30 * time.Second
+	lastRetry    = 15 * time.Second
 	revokedRetry = 5 * time.Minute
+	// steady is how long a connection has to last for its loss to be a new outage:
+	// a server that takes everybody in and dies of it must not be met at full pace.
+	steady = 10 * time.Second
 )
 
 // Subscriber is who holds what the uplink pulled. Its methods may be called at
@@ -66,19 +70,23 @@ type State struct {
 	Revoked     bool      // or frozen, or not recovered: the server no longer knows this host
 	Why         string    // not connected: the reason
 	Expires     time.Time // of the host's certificate
+	Server      string    // HOST:PORT that it is connected to, or tries next
 }
 
 // Uplink is the room. It is safe for concurrent use.
 type Uplink struct {
+	route   Route
 	arena   *secret.Arena
 	log     *slog.Logger
 	version string
 	to      Subscriber
 	reports reports
+	witness *witness
 	now     func() time.Time // judges the certificate
 	look    time.Duration    // how often
 
 	mu        sync.Mutex
+	at        int // of the route's servers
 	id        *Identity
 	state     State
 	lost      error // why there is no connection
@@ -87,12 +95,15 @@ type Uplink struct {
 }
 
 // New makes an uplink that is not connected yet. to must be set up before Run.
-func New(id *Identity, arena *secret.Arena, log *slog.Logger, version string) *Uplink {
+func New(id *Identity, route Route, arena *secret.Arena, log *slog.Logger, version string) *Uplink {
+	if len(route.Servers) == 0 {
+		route.Servers = id.Servers
+	}
 	begin := fmt.Errorf("%w yet: the agent is connecting", ErrNotReachable)
 	return &Uplink{
-		id: id, arena: arena, log: log, version: version,
-		reports: reports{wake: make(chan struct{}, 1)},
-		now:     time.Now, look: time.Minute,
+		id: id, route: route, arena: arena, log: log, version: version,
+		reports: reports{wake: make(chan struct{}, 1)}, witness: newWitness(id, log),
+		now: time.Now, look: crash.Duration("look", time.Minute),
 		state: State{Since: time.Now(), Why: begin.Error()}, lost: begin,
 	}
 }
@@ -105,32 +116,41 @@ func (u *Uplink) State() State {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	s := u.state
-	s.Expires = u.id.Expires
+	s.Expires, s.Server = u.id.Expires, u.route.server(u.at)
 	if s.Connected {
-		s.LastContact = time.Now()
+		s.LastContact = u.session.heard.last()
 	}
 	return s
 }
 
-// Run keeps the connection until ctx ends.
+// server is the one that is asked: the one that answered last, or the next.
+func (u *Uplink) server() string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.route.server(u.at)
+}
+
+// Run keeps the connection until ctx ends. It tries one server after the other,
+// first that which it was connected to, and waits longer with each round of all.
 func (u *Uplink) Run(ctx context.Context) {
 	failures := 0
 	for ctx.Err() == nil {
-		began := time.Now()
+		server := u.server()
 		err := u.connect(ctx, failures > 0)
 		if ctx.Err() != nil {
 			return
 		}
-		u.disconnected(err)
-		if time.Since(began) > time.Minute {
+		if u.disconnected(err) > steady {
 			failures = 0
 		}
-		wait := backoff(failures)
-		if turnedAway(err) {
+		wait := backoff(failures / max(len(u.route.Servers), 1))
+		// Of several servers only one may have been put back to an older copy.
+		allAsked := (failures+1)%max(len(u.route.Servers), 1) == 0
+		if turnedAway(err) || errors.Is(err, ErrLog) && allAsked {
 			wait = revokedRetry
 		}
 		failures++
-		u.log.Warn("not connected", "server", u.identity().Server, "why", err, "retry_in", wait.Round(time.Millisecond))
+		u.log.Warn("not connected", "server", server, "why", err, "retry_in", wait.Round(time.Millisecond))
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
@@ -165,7 +185,9 @@ func turnedAway(err error) bool {
 	return errors.Is(err, ErrRevoked) || errors.Is(err, ErrFrozen) || errors.Is(err, ErrRecover)
 }
 
-func (u *Uplink) disconnected(why error) {
+// disconnected says how long the connection that was lost had lasted; 0: there
+// was none.
+func (u *Uplink) disconnected(why error) (lasted time.Duration) {
 	revoked := turnedAway(why)
 	if !revoked && !errors.Is(why, ErrNotReachable) {
 		why = fmt.Errorf("%w: %w", ErrNotReachable, why)
@@ -173,7 +195,10 @@ func (u *Uplink) disconnected(why error) {
 	u.mu.Lock()
 	now := time.Now()
 	if u.state.Connected {
-		u.state.Since, u.state.LastContact = now, now
+		lasted = now.Sub(u.state.Since)
+		u.state.Since, u.state.LastContact = now, u.session.heard.last()
+	} else {
+		u.at = (u.at + 1) % max(len(u.route.Servers), 1)
 	}
 	u.lost, u.state.Connected, u.state.Why = why, false, why.Error()
 	u.state.Revoked = u.state.Revoked || revoked
@@ -182,6 +207,7 @@ func (u *Uplink) disconnected(why error) {
 	if revoked {
 		u.to.Kept(nil)
 	}
+	return lasted
 }
 
 func (u *Uplink) connected(s *session) {
@@ -189,7 +215,7 @@ func (u *Uplink) connected(s *session) {
 	u.state = State{Connected: true, Since: time.Now()}
 	u.session = s
 	u.mu.Unlock()
-	u.log.Info("connected", "server", u.identity().Server)
+	u.log.Info("connected", "server", u.server())
 }
 
 func (u *Uplink) identity() *Identity {
@@ -231,6 +257,9 @@ func toError(err error) error {
 func plain(message string) string {
 	if _, cause, ok := strings.Cut(message, `desc = "`); ok {
 		message = strings.TrimSuffix(cause, `"`)
+	}
+	if strings.HasSuffix(message, "remote error: tls: bad certificate") {
+		return "it did not take this host's certificate; its audit log says why"
 	}
 	message = strings.TrimPrefix(message, "transport: ")
 	return strings.TrimPrefix(message, "Error while dialing: ")

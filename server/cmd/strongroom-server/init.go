@@ -47,12 +47,10 @@ func (a *app) init() *cobra.Command {
 			if err := checkSeal(cmd, c.Seal); err != nil {
 				return err
 			}
-			for _, ip := range addresses {
-				if net.ParseIP(ip) == nil {
-					return cli.Usagef("--ip: not an IP address")
-				}
+			var err error
+			if c.Hosts, err = consoleNames(names, addresses); err != nil {
+				return err
 			}
-			c.Hosts = append(names, addresses...)
 			out, err := a.create(cmd, c, in)
 			if err != nil {
 				return err
@@ -75,6 +73,16 @@ func (a *app) init() *cobra.Command {
 	f.StringArrayVar(&addresses, "ip", nil, "an `address` likewise")
 	a.JSONFlag(f)
 	return cmd
+}
+
+// consoleNames is what --dns and --ip say.
+func consoleNames(names, addresses []string) ([]string, error) {
+	for _, ip := range addresses {
+		if net.ParseIP(ip) == nil {
+			return nil, cli.Usagef("--ip: not an IP address")
+		}
+	}
+	return append(names, addresses...), nil
 }
 
 // secrets are the flags that name where a secret is read from.

@@ -28,11 +28,12 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   a.Name,
 		Short: "Hold the vault and serve agents and people",
-		Long: `strongroom-server makes a vault (init), serves it (run) and checks its audit log (verify).
+		Long: `strongroom-server makes a vault (init), serves it (run), checks its audit log (verify) and the whole of it
+(check), and makes a vault of a backup (restore).
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.`,
 		Example: "  strongroom-server init --data ./vault && strongroom-server run --data ./vault",
 	}
-	root.AddCommand(a.init(), a.serve(), a.verify(), a.VersionCommand(), a.CompletionCommand())
+	root.AddCommand(a.init(), a.serve(), a.verify(), a.check(), a.restore(), a.VersionCommand(), a.CompletionCommand())
 	return a.Root(root, "init")
 }

@@ -13,15 +13,16 @@ import (
 
 // settings is the configuration file.
 type settings struct {
-	Data    string `yaml:"data"`
-	Agents  string `yaml:"agents"`
-	Console string `yaml:"console"`
-	KeyFile string `yaml:"key_file"`
+	Data         string `yaml:"data"`
+	Agents       string `yaml:"agents"`
+	Console      string `yaml:"console"`
+	KeyFile      string `yaml:"key_file"`
+	LockedMemory string `yaml:"locked_memory"`
 }
 
 func (a *app) serve() *cobra.Command {
 	var c server.Config
-	var config, passphrase string
+	var config, passphrase, memory string
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Serve the vault until SIGTERM",
@@ -34,7 +35,7 @@ and of strongroom's commands only status and unseal work.`,
 		Example: "  strongroom-server run --data /var/lib/strongroom --agents 0.0.0.0:7443 --console 0.0.0.0:8443",
 		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := configure(cmd, config, &c); err != nil {
+			if err := configure(cmd, config, &memory, &c); err != nil {
 				return err
 			}
 			if cmd.Flags().Changed("passphrase") {
@@ -64,7 +65,8 @@ and of strongroom's commands only status and unseal work.`,
 	f.StringVar(&c.Console, "console", "127.0.0.1:8443", "where people connect; port 0 picks a free one")
 	f.StringVar(&c.KeyFile, "key-file", "", "the key file that opens the vault; DIR/unseal.key where not given")
 	f.StringVar(&passphrase, "passphrase", "", "the passphrase that opens the vault, as `@FILE` or - for stdin")
-	f.StringVar(&config, "config", "", "a YAML `FILE` with data, agents, console and key_file; flags win over it")
+	f.StringVar(&memory, "locked-memory", "4MiB", "the `SIZE` of the memory that keys and values lie in")
+	f.StringVar(&config, "config", "", "a YAML `FILE` with data, agents, console, key_file and locked_memory; flags win over it")
 	return cmd
 }
 
@@ -78,7 +80,7 @@ func (a *app) passphrase(arena *secret.Arena, text string) (*secret.Buffer, erro
 }
 
 // configure takes from the file what no flag says.
-func configure(cmd *cobra.Command, file string, c *server.Config) error {
+func configure(cmd *cobra.Command, file string, memory *string, c *server.Config) error {
 	s, err := cli.ReadSettings[settings](file)
 	if err != nil {
 		return err
@@ -87,7 +89,9 @@ func configure(cmd *cobra.Command, file string, c *server.Config) error {
 	cli.Setting(cmd, "agents", &c.Agents, s.Agents)
 	cli.Setting(cmd, "console", &c.Console, s.Console)
 	cli.Setting(cmd, "key-file", &c.KeyFile, s.KeyFile)
-	return nil
+	cli.Setting(cmd, "locked-memory", memory, s.LockedMemory)
+	c.LockedMemory, err = cli.Size("locked-memory", *memory, server.LeastLockedMemory, 1<<30)
+	return err
 }
 
 func (a *app) announce(log *slog.Logger, r server.Ready) {

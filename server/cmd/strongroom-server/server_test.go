@@ -28,8 +28,8 @@ func TestScripts(t *testing.T) {
 
 func TestHelpEndsWithAnExample(t *testing.T) {
 	t.Parallel()
-	// The root, init, run, version, completion and help.
-	if seen := clitest.Help(t, newApp().root()); seen != 7 {
-		t.Errorf("%d commands were visited, want 7", seen)
+	// The root, init, run, verify, restore, check, version, completion and help.
+	if seen := clitest.Help(t, newApp().root()); seen != 9 {
+		t.Errorf("%d commands were visited, want 9", seen)
 	}
 }

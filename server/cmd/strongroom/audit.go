@@ -12,21 +12,19 @@ import (
 func (a *app) audit() *cobra.Command {
 	return cli.Group("audit", "The audit log: who did what, and whether the log is whole",
 		"  strongroom audit list --since 7d --credential crm",
-		a.auditList(), a.auditVerify())
+		a.auditList(), a.auditExport(), a.auditVerify(), a.auditProve())
 }
 
 func (a *app) auditList() *cobra.Command {
 	var q api.AuditQuery
-	since := timeFlag{back: true}
+	var f auditFilter
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List entries, newest first",
 		Example: "  strongroom audit list --since 7d --action credential.read --credential crm",
 		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if since.at != nil {
-				q.Since = *since.at
-			}
+			f.into(&q)
 			if q.Limit < 0 {
 				return cli.Usagef("--limit must be 1 or more")
 			}
@@ -34,9 +32,9 @@ func (a *app) auditList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t := cli.Table{Head: []string{"SEQ", "TIME", "ACTOR", "ACTION", "TARGET", "HOST", "JOB", "OUTCOME", "REASON"}}
+			t := cli.Table{Head: []string{"SEQ", "TIME", "ACTOR", "ACTION", "TARGET", "HOST", "JOB", "FROM", "OUTCOME", "REASON"}}
 			for _, e := range list.Items {
-				t.Add(e.Seq, e.Time, e.Actor, e.Action, e.Target, e.Host, e.Job, e.Outcome, e.Reason)
+				t.Add(e.Seq, e.Time, e.Actor, e.Action, e.Target, e.Host, e.Job, e.From, e.Outcome, e.Reason)
 			}
 			if list.Next != "" {
 				a.Hint("there are older entries; go on with --cursor %s", list.Next)
@@ -46,10 +44,7 @@ func (a *app) auditList() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.Var(&since, "since", "not older than a `TIME`, a date, or a duration back from now such as 7d")
-	flags.StringVar(&q.Action, "action", "", "only this `ACTION`, such as credential.read")
-	flags.StringVar(&q.Credential, "credential", "", "only about the credential `REF`")
-	flags.StringVar(&q.Host, "host", "", "only about the host `ID`")
+	f.flags(flags)
 	flags.IntVar(&q.Limit, "limit", 0, "at most `N` entries (default: the server's)")
 	flags.StringVar(&q.Cursor, "cursor", "", "go on where the page before ended, with its `NEXT`")
 	return cmd

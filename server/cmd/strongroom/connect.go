@@ -103,6 +103,8 @@ func ended(err error) error {
 		return cli.Exit(cli.Refused, fmt.Errorf("%w; log in with: strongroom login", err))
 	case errors.Is(err, api.ErrRefused):
 		return cli.Exit(cli.Refused, err)
+	case errors.Is(err, api.ErrSecondFactor):
+		return cli.Exit(cli.Refused, fmt.Errorf("%w: give it with --code", err))
 	case errors.Is(err, api.ErrNotFound):
 		return cli.Exit(cli.NotFound, err)
 	case errors.Is(err, api.ErrSealed):

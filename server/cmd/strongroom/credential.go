@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -19,14 +20,15 @@ func (a *app) credential() *cobra.Command {
 	return cli.Group("credential", "Credentials: make, change, look at and delete them",
 		"  strongroom credential add crm --application generic-rest --auth-type basic \\\n"+
 			"    --field url=https://crm.example.com --field username=robot --secret password=@pw.txt",
-		a.credentialAdd(), a.credentialEdit(), a.credentialList(), a.credentialShow(), a.credentialVersions(), a.credentialDelete())
+		keyed(a.credentialAdd()), a.credentialEdit(), a.credentialList(), a.credentialShow(), a.credentialVersions(), a.credentialRollback(),
+		a.credentialDefault(), a.credentialDisconnect(), a.credentialConnect(), a.credentialTransfer(), a.credentialDelete())
 }
 
 func (a *app) credentialList() *cobra.Command {
 	var q api.CredentialQuery
 	cmd := &cobra.Command{
 		Use:     "list",
-		Short:   "List the credentials that you may list",
+		Short:   "List the credentials that you may list, by application",
 		Example: "  strongroom credential list --application generic-rest --tag env=prod",
 		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -35,10 +37,11 @@ func (a *app) credentialList() *cobra.Command {
 					return err
 				}
 			}
-			list, err := call(a, func(c *api.Client) (*api.CredentialList, error) { return c.Credentials(cmd.Context(), q) })
+			list, err := call(a, func(c *api.Client) (*api.CredentialList, error) { return everyCredential(cmd.Context(), c, q) })
 			if err != nil {
 				return err
 			}
+			slices.SortStableFunc(list.Items, func(a, b api.Credential) int { return strings.Compare(a.Application, b.Application) })
 			t := cli.Table{Head: []string{"NAME", "KIND", "APPLICATION", "AUTH TYPE", "OWNER", "DEFAULT", "VERSION", "UPDATED", "EXPIRES", "HEALTH", "TAGS"}}
 			for _, i := range list.Items {
 				t.Add(i.Name, i.Kind, i.Application, i.AuthType, i.Owner, i.Default, i.Version, i.Updated, i.Expires, i.Health, i.Tags)
@@ -53,6 +56,21 @@ func (a *app) credentialList() *cobra.Command {
 	flags.StringVar(&q.Tag, "tag", "", "only those tagged `KEY=VALUE`")
 	flags.StringVar(&q.Search, "search", "", "only those with `TEXT` in name or description")
 	return cmd
+}
+
+// everyCredential reads page after page.
+func everyCredential(ctx context.Context, c *api.Client, q api.CredentialQuery) (*api.CredentialList, error) {
+	all := &api.CredentialList{Items: []api.Credential{}}
+	for q.Limit = 1000; ; {
+		page, err := c.Credentials(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		all.Items = append(all.Items, page.Items...)
+		if q.Cursor = page.Next; q.Cursor == "" {
+			return all, nil
+		}
+	}
 }
 
 func (a *app) credentialShow() *cobra.Command {
@@ -151,16 +169,16 @@ func (a *app) credentialDelete() *cobra.Command {
 			done := struct {
 				Items []api.CredentialDeleted `json:"items"`
 			}{[]api.CredentialDeleted{}}
-			t := cli.Table{Head: []string{"DELETED", "GRANTS CHANGED", "LEASES ENDED"}}
+			t := cli.Table{Head: []string{"DELETED", "GRANTS CHANGED", "WAS DEFAULT OF", "LEASES ENDED"}}
 			var failed error
 			for _, ref := range args {
-				d, err := c.DeleteCredential(cmd.Context(), ref)
+				d, err := asSeen(cmd.Context(), c, ref, c.DeleteCredential)
 				if err != nil {
 					failed = fmt.Errorf("%s: %w", ref, err)
 					break
 				}
 				done.Items = append(done.Items, *d)
-				t.Add(d.Deleted, d.GrantsChanged, d.LeasesEnded)
+				t.Add(d.Deleted, d.GrantsChanged, d.DefaultOf, d.LeasesEnded)
 			}
 			// What is gone is said also where the next one failed.
 			if len(done.Items) > 0 || failed == nil {
@@ -187,6 +205,7 @@ func detailTable(d *api.CredentialDetail) cli.Table {
 	t.Add("created", d.Created)
 	t.Add("updated", d.Updated)
 	t.Add("expires", d.Expires)
+	t.Add("disconnected", sinceOrNo(d.Disconnected))
 	t.Add("health", d.Health)
 	t.Add("tags", d.Tags)
 	t.Add("description", d.Description)
@@ -199,6 +218,9 @@ func detailTable(d *api.CredentialDetail) cli.Table {
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.Describe)) {
 		t.Add("about "+name, d.Describe[name])
+	}
+	for _, access := range d.AccessAdded {
+		t.Add("access added", accessText(access))
 	}
 	return t
 }

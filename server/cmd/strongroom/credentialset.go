@@ -18,9 +18,15 @@ func (a *app) credentialAdd() *cobra.Command {
 		Use:   "add NAME|OWNER/NAME",
 		Short: "Make a credential",
 		Long: `Make an app credential (NAME, with --application and --auth-type), or a custom one of your own (OWNER/NAME, with
---variable and --masked). "strongroom application show APP" lists the fields of each auth type.`,
+--variable and --masked). "strongroom application show APP" lists the fields of each auth type.
+
+--generate has the server make a password by the policy (settings secret-min, secret-classes, secret-banned, and what
+the application takes), an SSH key, a webhook's secret, or a client certificate of the vault's own issuer, which the
+server renews by itself.`,
 		Example: "  strongroom credential add crm --application generic-rest --auth-type basic \\\n" +
 			"    --field url=https://crm.example.com --field username=robot --secret password=@pw.txt\n" +
+			"  strongroom credential add etl-client --application generic-rest --auth-type client_certificate \\\n" +
+			"    --generate certificate --field common_name=etl --field days=30\n" +
 			"  strongroom credential add alice/payroll --variable URL=https://pay.example.com --masked PIN=@pin.txt",
 		Args: cli.Takes("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -124,7 +130,11 @@ or --describe (NAME=) removes that name.`,
 				Requestable: changed(cmd, "requestable", f.requestable),
 			}
 			d, err := call(a, func(c *api.Client) (*api.CredentialDetail, error) {
-				return c.EditCredential(cmd.Context(), args[0], in, g.values)
+				seen, err := c.Credential(cmd.Context(), args[0])
+				if err != nil {
+					return nil, err
+				}
+				return c.EditCredential(cmd.Context(), args[0], seen.Revision, in, g.values)
 			})
 			if err != nil {
 				return err

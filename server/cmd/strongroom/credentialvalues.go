@@ -24,7 +24,7 @@ func (f *credentialFlags) register(cmd *cobra.Command) {
 	flags.SortFlags = false
 	flags.StringArrayVar(&f.fields, "field", nil, "a field that is not secret, `NAME=VALUE`")
 	flags.StringArrayVar(&f.secrets, "secret", nil, "a secret field, `NAME=@FILE` or NAME=-")
-	flags.StringArrayVar(&f.generate, "generate", nil, "a secret field that the server makes up, `NAME`")
+	flags.StringArrayVar(&f.generate, "generate", nil, "a secret field that the server makes up, `NAME`; of a client_certificate: certificate, with its key")
 	flags.StringArrayVar(&f.variables, "variable", nil, "a variable of a custom credential, `NAME=VALUE` or NAME=@FILE")
 	flags.StringArrayVar(&f.masked, "masked", nil, "a masked variable, `NAME=@FILE` or NAME=-")
 	flags.StringArrayVar(&f.describe, "describe", nil, "what a variable is for, `NAME=TEXT`")

@@ -12,7 +12,7 @@ import (
 func (a *app) grant() *cobra.Command {
 	return cli.Group("grant", "Grants: which hosts and jobs may use which credentials",
 		"  strongroom grant add nightly --credential crm --host-label role=etl --job-user etl --ttl 15m",
-		a.grantAdd(), a.grantList(), a.grantShow(), a.grantRevoke())
+		keyed(a.grantAdd()), a.grantEdit(), a.grantList(), a.grantShow(), a.grantRevoke())
 }
 
 func (a *app) grantAdd() *cobra.Command {
@@ -37,6 +37,11 @@ Without --job-user every job on the host may.`,
 			return a.Show(made, grantTable(made))
 		},
 	}
+	grantFlags(cmd, &g, &until)
+	return cmd
+}
+
+func grantFlags(cmd *cobra.Command, g *api.GrantRule, until *timeFlag) {
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringArrayVar(&g.Credentials, "credential", nil, "a credential, `REF`")
@@ -49,8 +54,63 @@ Without --job-user every job on the host may.`,
 	flags.StringVar(&g.Access, "access", "", "`read` gives the value, use acts with it (default read)")
 	flags.Var(durationFlag{&g.TTL}, "ttl", "how long a lease lasts (default 15m)")
 	flags.Var(durationFlag{&g.Offline}, "offline", "how long a lease is served after its end without contact (default 0s)")
-	flags.Var(&until, "until", "when the grant ends: a `TIME`, a date, or a duration from now such as 90d")
+	flags.Var(until, "until", "when the grant ends: a `TIME`, a date, or a duration from now such as 90d")
+}
+
+func (a *app) grantEdit() *cobra.Command {
+	var g api.GrantRule
+	var until timeFlag
+	cmd := &cobra.Command{
+		Use:     "edit NAME ...",
+		Short:   "Change a grant: each kind of flag that is given replaces what the grant has of that kind",
+		Example: "  strongroom grant edit nightly --job-user etl --job-user backup --ttl 30m",
+		Args:    cli.Takes("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !ownFlags(cmd) {
+				return cli.Usagef("nothing to change was given; see strongroom grant edit --help")
+			}
+			g.Until = until.at
+			made, err := call(a, func(c *api.Client) (*api.Grant, error) {
+				seen, err := c.Grant(cmd.Context(), args[0])
+				if err != nil {
+					return nil, err
+				}
+				rule := replaceChanged(cmd, seen.GrantRule, g)
+				if err := checkGrant(cmd, rule); err != nil {
+					return nil, err
+				}
+				return c.EditGrant(cmd.Context(), seen.Revision, rule)
+			})
+			if err != nil {
+				return err
+			}
+			return a.Show(made, grantTable(made))
+		},
+	}
+	grantFlags(cmd, &g, &until)
 	return cmd
+}
+
+// replaceChanged puts what flags say in the place of what the rule had.
+func replaceChanged(cmd *cobra.Command, rule, given api.GrantRule) api.GrantRule {
+	for flag, replace := range map[string]func(){
+		"credential":  func() { rule.Credentials = given.Credentials },
+		"application": func() { rule.Applications = given.Applications },
+		"tag":         func() { rule.Tags = given.Tags },
+		"host":        func() { rule.Hosts = given.Hosts },
+		"host-label":  func() { rule.HostLabels = given.HostLabels },
+		"any-host":    func() { rule.AnyHost = given.AnyHost },
+		"job-user":    func() { rule.JobUsers = given.JobUsers },
+		"access":      func() { rule.Access = given.Access },
+		"ttl":         func() { rule.TTL = given.TTL },
+		"offline":     func() { rule.Offline = given.Offline },
+		"until":       func() { rule.Until = given.Until },
+	} {
+		if cmd.Flags().Changed(flag) {
+			replace()
+		}
+	}
+	return rule
 }
 
 func checkGrant(cmd *cobra.Command, g api.GrantRule) error {
@@ -144,6 +204,9 @@ func grantTable(g *api.Grant) cli.Table {
 	t.Add("ttl", g.TTL)
 	t.Add("offline", g.Offline)
 	t.Add("until", g.Until)
+	if g.Empty {
+		t.Add("empty", "it gives nothing: what it named is gone")
+	}
 	t.Add("created", g.Created)
 	t.Add("created by", g.CreatedBy)
 	return t

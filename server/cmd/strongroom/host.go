@@ -12,7 +12,7 @@ import (
 func (a *app) host() *cobra.Command {
 	return cli.Group("host", "Hosts: the machines that have an agent",
 		"  strongroom host join-token --label role=etl --ttl 1h | ssh runner1 strongroom-agent enroll --join -",
-		a.hostJoinToken(), a.hostList(), a.hostShow(), a.hostRevoke())
+		keyed(a.hostJoinToken()), a.hostList(), a.hostShow(), a.hostLabel(), a.hostRevoke())
 }
 
 func (a *app) hostJoinToken() *cobra.Command {
@@ -51,6 +51,44 @@ it is a secret and shown this once.`,
 	flags.Var(durationFlag{&in.TTL}, "ttl", "how long it is good (default 1h)")
 	flags.IntVar(&in.Uses, "uses", 1, "how many hosts may join with it, `N`")
 	return cmd
+}
+
+func (a *app) hostLabel() *cobra.Command {
+	return &cobra.Command{
+		Use:   "label ID KEY=VALUE...",
+		Short: "Give a host labels, or take them away",
+		Long: `Give a host labels, or take one away with KEY=. Labels that a grant goes by give the host what that grants, which is
+shown, and need the permission to grant.`,
+		Example: "  strongroom host label h7x2 role=etl stage=",
+		Args:    cli.Takes("ID", "KEY=VALUE..."),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			changes := map[string]string{}
+			for _, pair := range args[1:] {
+				key, value, found := strings.Cut(pair, "=")
+				if !found || key == "" {
+					return cli.Usagef("write labels as KEY=VALUE, and KEY= to take one away")
+				}
+				changes[key] = value
+			}
+			h, err := call(a, func(c *api.Client) (*api.HostLabelled, error) {
+				seen, err := c.Host(cmd.Context(), args[0])
+				if err != nil {
+					return nil, err
+				}
+				return c.LabelHost(cmd.Context(), args[0], seen.Revision, changes)
+			})
+			if err != nil {
+				return err
+			}
+			t := cli.Table{}
+			t.Add("id", h.ID)
+			t.Add("labels", h.Labels)
+			for _, access := range h.AccessAdded {
+				t.Add("access added", accessText(access))
+			}
+			return a.Show(h, t)
+		},
+	}
 }
 
 func (a *app) hostList() *cobra.Command {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/strongroom/strongroom/shared/api"
 	"github.com/strongroom/strongroom/shared/cli"
-	"github.com/strongroom/strongroom/shared/secret"
 )
 
 // loggedIn is what login prints: never the token.
@@ -21,7 +20,7 @@ type loggedIn struct {
 }
 
 func (a *app) login() *cobra.Command {
-	var user, password, out string
+	var user, password, code, out string
 	cmd := &cobra.Command{
 		Use:   "login --user NAME --password @FILE",
 		Short: "Log in, and keep the token and where the server is",
@@ -44,11 +43,16 @@ flags: in STRONGROOM_TOKEN_FILE, or in the user's configuration folder.`,
 					return err
 				}
 			}
-			pw, err := a.password(cmd, password)
+			pw, err := a.secretFlag(cmd, "password", password, a.askSecret, "Password: ")
 			if err != nil {
 				return err
 			}
-			session, err := c.Login(cmd.Context(), user, pw)
+			session, err := c.Login(cmd.Context(), user, pw, code)
+			if errors.Is(err, api.ErrSecondFactor) && code == "" {
+				if code, err = a.ask("Code of the second factor: ", "--code CODE"); err == nil {
+					session, err = c.Login(cmd.Context(), user, pw, code)
+				}
+			}
 			pw.Wipe()
 			if errors.Is(err, api.ErrUnauthenticated) {
 				return cli.Exit(cli.Refused, err) // without the advice to log in
@@ -71,6 +75,7 @@ flags: in STRONGROOM_TOKEN_FILE, or in the user's configuration folder.`,
 	flags.SortFlags = false
 	flags.StringVar(&user, "user", "", "the user's `NAME`")
 	flags.StringVar(&password, "password", "", "the password: `@FILE` or -")
+	flags.StringVar(&code, "code", "", "the `CODE` of the second factor at this moment, or a recovery code")
 	flags.StringVar(&out, "token-out", "", "keep the token in `FILE`, for use by STRONGROOM_TOKEN_FILE")
 	return cmd
 }
@@ -83,13 +88,6 @@ func loginPath(out string) (string, error) {
 		return "", cli.Usagef("--token-out: wanted is the name of a file")
 	}
 	return out, nil
-}
-
-func (a *app) password(cmd *cobra.Command, text string) (*secret.Buffer, error) {
-	if cmd.Flags().Changed("password") {
-		return a.values.Secret("--password", text)
-	}
-	return a.askSecret("Password: ", "--password @FILE")
 }
 
 func (a *app) logout() *cobra.Command {
@@ -141,6 +139,10 @@ func (a *app) whoami() *cobra.Command {
 			t := cli.Table{}
 			t.Add("user", me.User)
 			t.Add("role", me.Role)
+			t.Add("permissions", me.Permissions)
+			for _, notice := range me.Notices {
+				t.Add("notice", notice)
+			}
 			t.Add("token", me.Token.Name)
 			t.Add("expires", me.Token.Expires)
 			return a.Show(me, t)

@@ -37,16 +37,18 @@ func startServer(tb testing.TB, dir string) *scriptServer {
 var answers = map[string]string{
 	"GET /v1/status": `{"version":"1.0.0","sealed":false,"vault":"00112233445566778899aabbccddeeff","warnings":["the key file lies beside the data"]}`,
 	"POST /v1/seal":  `{"sealed":true}`,
-	"GET /v1/whoami": `{"user":"alice","role":"admin","token":{"name":"login","expires":"2030-01-02T03:04:05Z"}}`,
+	"GET /v1/whoami": `{"user":"alice","role":"admin","permissions":["host.view","host.join"],"token":{"name":"login","expires":"2030-01-02T03:04:05Z"}}`,
 
 	"GET /v1/applications":              `{"items":[{"name":"generic-rest","title":"REST","category":"generic","auth_types":["basic","api_key"]}]}`,
 	"GET /v1/applications/generic-rest": `{"name":"generic-rest","title":"REST","category":"generic","auth_types":["basic"],"fields":{"basic":[{"name":"url","secret":false,"required":true,"help":"the base"},{"name":"password","secret":true,"required":true,"help":"the password"}]}}`,
 
 	"GET /v1/credentials": `{"items":[{"name":"crm","kind":"app","application":"generic-rest","auth_type":"basic","owner":"alice","default":true,"version":2,` +
-		`"created":"2026-01-02T03:04:05Z","updated":"2026-01-03T03:04:05Z","expires":null,"health":"unknown","tags":{"env":"prod","a":"<b>\u001b[31m"}}]}`,
+		`"created":"2026-01-02T03:04:05Z","updated":"2026-01-03T03:04:05Z","expires":null,"disconnected":null,"health":"unknown","tags":{"env":"prod","a":"<b>\u001b[31m"}}]}`,
 	"GET /v1/credentials/crm": `{"name":"crm","kind":"app","application":"generic-rest","auth_type":"basic","owner":"alice","default":true,"version":2,` +
-		`"created":"2026-01-02T03:04:05Z","updated":"2026-01-03T03:04:05Z","expires":null,"health":"unknown","tags":{},"description":"","requestable":false,` +
+		`"created":"2026-01-02T03:04:05Z","updated":"2026-01-03T03:04:05Z","expires":null,"disconnected":null,"health":"unknown","tags":{},"revision":7,"description":"","requestable":false,` +
 		`"fields":{"url":"https://crm.example.com"},"secret_fields":["bin","password"]}`,
+	"GET /v1/credentials/secret":       `{"name":"secret","kind":"app","version":1,"tags":{},"revision":2,"fields":{},"secret_fields":[]}`,
+	"GET /v1/credentials/alice%2Fown":  `{"name":"alice/own","kind":"custom","owner":"alice","version":1,"tags":{},"revision":3,"fields":{},"secret_fields":["PIN"]}`,
 	"GET /v1/credentials/crm/versions": `{"items":[{"version":2,"current":true,"created":"2026-01-03T03:04:05Z","created_by":"alice","origins":["https://crm.example.com:443"]}]}`,
 	"DELETE /v1/credentials/crm":       `{"deleted":"crm","grants_changed":["nightly"],"leases_ended":3}`,
 
@@ -77,6 +79,9 @@ func (s *scriptServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	sent, ok := s.opened(w, r, body)
 	if !ok {
 		return
+	}
+	if match := r.Header.Get("If-Match"); match != "" {
+		sent += " if " + match
 	}
 	s.record(what, r.URL.RawQuery, r.Header.Get("Authorization"), sent)
 	switch {
@@ -206,6 +211,13 @@ func (s *scriptServer) answer(w http.ResponseWriter, r *http.Request, what strin
 		apitest.Answer(w, 200, api.Explanation{Allowed: true, Reason: "allowed by grant nightly", Grant: "nightly"})
 	case what == "POST /v1/explain":
 		apitest.Answer(w, 200, api.Explanation{Reason: "no grant names this credential"})
+	case what == "GET /v1/audit/export":
+		w.Header().Set("Content-Type", api.ExportType)
+		_, _ = w.Write([]byte(`{"seq":1}` + "\n"))
+		if s.exists("broken") {
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
 	case what == "GET /v1/audit/verify":
 		broken := s.exists("broken")
 		apitest.Answer(w, 200, api.AuditCheck{OK: !broken, Size: 9, Root: "AA==", Problem: map[bool]string{true: "entry 4 was changed"}[broken]})

@@ -12,7 +12,7 @@ import (
 func (a *app) token() *cobra.Command {
 	return cli.Group("token", "Tokens: let programs of yours act as you",
 		"  strongroom token create deploy --expires 90d --out deploy.token",
-		a.tokenCreate(), a.tokenList(), a.tokenRevoke())
+		keyed(a.tokenCreate()), a.tokenList(), a.tokenRevoke())
 }
 
 // createdToken is what token create prints. The text is there only where no
@@ -26,6 +26,7 @@ type createdToken struct {
 
 func (a *app) tokenCreate() *cobra.Command {
 	var expires timeFlag
+	var scopes []string
 	var out string
 	cmd := &cobra.Command{
 		Use:   "create NAME",
@@ -39,7 +40,7 @@ use by STRONGROOM_TOKEN_FILE.`,
 				return cli.Usagef("--out: wanted is the name of a file")
 			}
 			s, err := call(a, func(c *api.Client) (*api.Session, error) {
-				return c.AddToken(cmd.Context(), api.TokenAdd{Name: args[0], Expires: expires.at})
+				return c.AddToken(cmd.Context(), api.TokenAdd{Name: args[0], Scopes: scopes, Expires: expires.at})
 			})
 			if err != nil {
 				return err
@@ -60,6 +61,7 @@ use by STRONGROOM_TOKEN_FILE.`,
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
+	flags.StringArrayVar(&scopes, "scope", nil, "a `PERMISSION` it carries, such as host.view or audit.*; without, all of yours")
 	flags.Var(&expires, "expires", "when it ends: a `TIME`, a date, or a duration from now such as 90d")
 	flags.StringVar(&out, "out", "", "write it to `FILE`, readable by you only")
 	return cmd
@@ -76,9 +78,9 @@ func (a *app) tokenList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t := cli.Table{Head: []string{"NAME", "CREATED", "EXPIRES", "LAST USED"}}
+			t := cli.Table{Head: []string{"NAME", "SCOPES", "CREATED", "EXPIRES", "LAST USED"}}
 			for _, i := range list.Items {
-				t.Add(i.Name, i.Created, i.Expires, i.LastUsed)
+				t.Add(i.Name, i.Scopes, i.Created, i.Expires, i.LastUsed)
 			}
 			return a.Show(list, t)
 		},

@@ -11,7 +11,7 @@ func TestNothingReadableOnDisk(t *testing.T) {
 	t.Parallel()
 	l := newLog(t, segmentLimit)
 	const canary = "CanaryQx7Zp-payroll"
-	e := Entry{Actor: canary, Action: canary, Target: canary, Host: canary, Job: canary, Outcome: Refused, Reason: canary}
+	e := Entry{Actor: canary, Action: canary, Target: canary, Host: canary, Job: canary, Outcome: Failed, Reason: canary}
 	for range 20 {
 		if _, err := l.Append(t.Context(), e); err != nil {
 			t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/strongroom/strongroom/server/internal/barrier"
+	"github.com/strongroom/strongroom/shared/crash"
 )
 
 // The reasons that the log gives itself: fixed texts, since an error's text may hold what must not be logged.
@@ -18,6 +19,18 @@ const (
 	reasonUnderWay  = "under way"
 )
 
+// Refusal is what the function of a Change ends with where it decided that the change is not for who asked: the entry's
+// outcome is then Refused, and its reason the error's text, which must be fit for the log.
+type Refusal struct{ Err error }
+
+func (r Refusal) Error() string { return r.Err.Error() }
+
+// Unwrap gives the error that was decided on.
+func (r Refusal) Unwrap() error { return r.Err }
+
+// clip makes a text fit into an entry.
+func clip(text string) string { return text[:min(len(text), MaxText)] }
+
 // Change changes the vault and logs it: e as the intent, durable before anything is stored, then fn in one transaction
 // of the barrier, which keeps the log's size and root as well, then how it ended, which Read shows as part of e. Where
 // the intent cannot be written fn does not run. fn's error is returned as it is, and nothing is stored. fn may run more
@@ -26,25 +39,81 @@ const (
 // Changes run one after the other, and all changes of an unsealed vault come through here: the intent states the
 // vault's next commit number. ctx bounds the waiting, not the storing.
 func (l *Log) Change(ctx context.Context, b *barrier.Barrier, e Entry, fn func(*barrier.Tx) error) error {
+	e.locate(ctx)
+	fn = withAlso(ctx, fn)
 	if err := l.lockChanges(ctx); err != nil {
 		return err
 	}
 	defer l.unlockChanges()
+	if !e.essential() {
+		if err := l.reserve.admit(); err != nil {
+			return err
+		}
+	}
+	end := outcome{kind: notCommitted, entry: Entry{Outcome: Failed, Reason: reasonFailed}}
+	defer func() { l.conclude(end) }()
+	err := l.reserve.retry(&e, func() error { return l.intend(ctx, b.Commit(), &e, &end) })
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = l.reserve.retry(&e, func() error {
+		failed, err = l.update(b, fn)
+		return err
+	})
+	if err != nil {
+		var refusal Refusal
+		switch {
+		case errors.As(failed, &refusal):
+			end.entry = Entry{Outcome: Refused, Reason: clip(refusal.Error())}
+		case failed == nil && !errors.Is(err, ErrNoSpace):
+			end.entry.Reason = reasonStore
+		}
+		return err
+	}
+	crash.Point("audit.change.stored")
+	end.kind, end.entry = committed, Entry{Outcome: e.Outcome}
+	return nil
+}
+
+type alsoKey struct{}
+
+// Also has every change that is made under the context store something more, in the same transaction and behind its own.
+// An error of also undoes the change, which returns it.
+func Also(ctx context.Context, also func(*barrier.Tx) error) context.Context {
+	return context.WithValue(ctx, alsoKey{}, also)
+}
+
+func withAlso(ctx context.Context, fn func(*barrier.Tx) error) func(*barrier.Tx) error {
+	also, ok := ctx.Value(alsoKey{}).(func(*barrier.Tx) error)
+	if !ok {
+		return fn
+	}
+	return func(tx *barrier.Tx) error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return also(tx)
+	}
+}
+
+// intend writes the intent of a change at a commit of the vault, and says in end where it is.
+func (l *Log) intend(ctx context.Context, commit uint64, e *Entry, end *outcome) error {
 	before, err := l.repeatOutcomes()
 	if err != nil {
 		return err
 	}
-	seq, batch, err := l.enqueue(intent, b.Commit(), &e, before)
-	if err != nil {
+	if end.seq, end.intent, err = l.enqueue(intent, commit, e, before); err != nil {
 		return err
 	}
-	end := outcome{notCommitted, seq, batch, Entry{Outcome: Failed, Reason: reasonFailed}, nil}
-	defer func() { l.conclude(end) }()
-	if err := batch.wait(ctx, batch.hashed); err != nil {
-		return err
-	}
+	return end.intent.wait(ctx, end.intent.hashed)
+}
+
+// update stores what fn does and what the log now is. failed is fn's own error, if that is what it failed with; if there
+// was no room, which undoes it all, it fails with ErrNoSpace.
+func (l *Log) update(b *barrier.Barrier, fn func(*barrier.Tx) error) (failed, err error) {
+	crash.Point("audit.change.intent")
 	size, root := l.treeState()
-	var failed error
 	err = b.Update(func(tx *barrier.Tx) error {
 		if failed = fn(tx); failed != nil {
 			return failed
@@ -52,21 +121,17 @@ func (l *Log) Change(ctx context.Context, b *barrier.Barrier, e Entry, fn func(*
 		tx.SetLog(size, root)
 		return nil
 	})
-	if err != nil {
-		if failed == nil {
-			end.entry.Reason = reasonStore
-		}
-		return err
+	if failed == nil && noRoom(err) && !errors.Is(err, barrier.ErrUncertain) {
+		err = fmt.Errorf("%w: %w", ErrNoSpace, err)
 	}
-	end.kind, end.entry = committed, Entry{Outcome: e.Outcome}
-	return nil
+	return failed, err
 }
 
 // outcome is how a change ended.
 type outcome struct {
 	kind   kind   // committed or notCommitted
 	seq    uint64 // of the intent
-	intent *batch // which holds the intent
+	intent *batch // which holds the intent; nil: it could not be enqueued
 	entry  Entry
 	batch  *batch // which holds the outcome; nil: it could not be enqueued
 }
@@ -74,6 +139,9 @@ type outcome struct {
 // conclude gives the writer an outcome. Nobody waits for it: if it is lost, the next change gives it again, or the next
 // Reconcile finds it out. An intent that was not written gets none.
 func (l *Log) conclude(o outcome) {
+	if o.intent == nil {
+		return
+	}
 	_, o.batch, _ = l.enqueue(o.kind, o.seq, &o.entry, o.intent)
 	l.outcomes = append(l.outcomes, o)
 }
@@ -162,6 +230,7 @@ func (l *Log) compareChange(ctx context.Context, commit uint64) error {
 }
 
 func (l *Log) settle(ctx context.Context, intent uint64, ended kind, e Entry) error {
+	crash.Point("audit.reconcile")
 	_, b, err := l.enqueue(ended, intent, &e, nil)
 	if err != nil {
 		return err

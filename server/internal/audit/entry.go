@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"cmp"
+	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -30,6 +32,7 @@ type Entry struct {
 	Job     string    `json:"job"` // as the agent claims it
 	Outcome Outcome   `json:"outcome"`
 	Reason  string    `json:"reason"`
+	From    string    `json:"from"` // the network address of the person who asked, without port; empty: nobody did, or it is not known
 }
 
 // MaxText is the longest text of an entry in bytes.
@@ -43,13 +46,14 @@ var ErrEntry = errors.New("audit entry")
 //	 0  16  salt, random: the hash of a guessable entry gives nothing away
 //	16   1  outcome: 1 allowed, 2 refused, 3 failed
 //	17      actor, action, target, host, job, reason: each a u16 length and that many bytes
+//	        from, likewise, where there is one: earlier versions wrote none
 //
-// Nothing may follow the reason. Integers are big-endian, here and in the other layouts.
+// Nothing may follow. Integers are big-endian, here and in the other layouts.
 const (
 	saltSize     = 16
-	textCount    = 6
-	minPlaintext = saltSize + 1 + textCount*2
-	maxPlaintext = minPlaintext + textCount*MaxText
+	textCount    = 7
+	minPlaintext = saltSize + 1 + (textCount-1)*2
+	maxPlaintext = minPlaintext + 2 + textCount*MaxText
 )
 
 var outcomes = [...]Outcome{1: Allowed, 2: Refused, 3: Failed}
@@ -75,6 +79,9 @@ func appendPlaintext(b []byte, e *Entry) ([]byte, error) {
 		if len(*text) > MaxText {
 			return nil, fmt.Errorf("%w: %s has %d bytes, at most %d fit", ErrEntry, textNames[i], len(*text), MaxText)
 		}
+		if text == &e.From && *text == "" {
+			break
+		}
 		b = binary.BigEndian.AppendUint16(b, uint16(len(*text)))
 		b = append(b, *text...)
 	}
@@ -93,12 +100,18 @@ func decodePlaintext(b []byte) (Entry, error) {
 	}
 	e.Outcome = outcomes[code]
 	for _, text := range e.texts() {
+		if text == &e.From && len(b) == 0 {
+			break
+		}
 		if len(b) < 2 {
 			return Entry{}, errPlaintext
 		}
 		n := int(binary.BigEndian.Uint16(b))
 		if b = b[2:]; n > MaxText || n > len(b) {
 			return Entry{}, errPlaintext
+		}
+		if text == &e.From && n == 0 {
+			return Entry{}, errPlaintext // there is one way to write an entry
 		}
 		*text, b = string(b[:n]), b[n:]
 	}
@@ -108,8 +121,21 @@ func decodePlaintext(b []byte) (Entry, error) {
 	return e, nil
 }
 
-var textNames = [textCount]string{"actor", "action", "target", "host", "job", "reason"}
+var textNames = [textCount]string{"actor", "action", "target", "host", "job", "reason", "from"}
 
 func (e *Entry) texts() [textCount]*string {
-	return [...]*string{&e.Actor, &e.Action, &e.Target, &e.Host, &e.Job, &e.Reason}
+	return [...]*string{&e.Actor, &e.Action, &e.Target, &e.Host, &e.Job, &e.Reason, &e.From}
+}
+
+type fromKey struct{}
+
+// WithFrom gives every entry that is appended under the context the network address that it was asked from, unless the
+// entry has one.
+func WithFrom(ctx context.Context, address string) context.Context {
+	return context.WithValue(ctx, fromKey{}, address)
+}
+
+func (e *Entry) locate(ctx context.Context) {
+	from, _ := ctx.Value(fromKey{}).(string)
+	e.From = cmp.Or(e.From, from)
 }

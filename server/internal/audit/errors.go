@@ -7,9 +7,12 @@ import (
 
 // Errors of the log.
 var (
-	// ErrFailed means that the log cannot be written any more: what a write or fsync of entries left is not known. Whatever needs an entry must not happen; mend what the message
-	// says (a full disk, mostly) and start the server again.
+	// ErrFailed means that the log cannot be written any more: what a write or fsync of entries left is not known.
+	// Whatever needs an entry must not happen; mend what the message says and start the server again.
 	ErrFailed = errors.New("the audit log cannot be written")
+	// ErrNoSpace means that there was no room for an entry or for the change that it tells of: neither is there, and the
+	// log goes on. Once there is room again, so does everything else.
+	ErrNoSpace = errors.New("the disk of the vault is full, nothing was done: free some space on it, and the server goes on by itself")
 	// ErrClosed means that the log was closed.
 	ErrClosed = errors.New("the audit log is closed")
 	// ErrCorrupt means that the files are not what the log wrote. A BadEntry says where.

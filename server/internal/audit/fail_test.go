@@ -67,8 +67,8 @@ func TestFailedFsync(t *testing.T) {
 	l.demandFailed([]string{"c1", "c2"})
 }
 
-// TestFullDisk: /dev/full takes nothing.
-func TestFullDisk(t *testing.T) {
+// TestFullDiskThatCannotBeCut: /dev/full takes nothing, and what a write may have left there cannot be taken back.
+func TestFullDiskThatCannotBeCut(t *testing.T) {
 	t.Parallel()
 	l := newLog(t, segmentLimit)
 	l.add(2)

@@ -286,6 +286,7 @@ func (d *description) newSegmentKey(a *secret.Arena) (*segmentKey, error) {
 
 // openSegmentKey regains a segment's key with the log's private key. The caller wipes it.
 func (d *description) openSegmentKey(a *secret.Arena, keys Keys, enc []byte) (*secret.Buffer, error) {
+	defer secret.Sweep()
 	var exported []byte
 	var err error
 	secret.Do(func() {

@@ -16,7 +16,8 @@ import (
 const limitedDir = "AUDIT_TEST_LIMITED_DIR"
 
 // TestWriteThatEndsHalfWay runs itself in a process whose files may not grow beyond a size, so that the kernel takes
-// the first bytes of an entry and refuses the rest. All that was acknowledged is there afterwards, and nothing else.
+// the first bytes of an entry and refuses the rest: the log takes them back and goes on when there is room again. All
+// that was acknowledged is there afterwards, and nothing else.
 func TestWriteThatEndsHalfWay(t *testing.T) {
 	t.Parallel()
 	if dir := os.Getenv(limitedDir); dir != "" {
@@ -34,12 +35,15 @@ func TestWriteThatEndsHalfWay(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	report, err := Check(l.dir)
-	if err != nil || report.Size != 30 || report.Unfinished == 0 {
+	if err != nil || report.Size != 31 || report.Unfinished != 0 {
 		t.Errorf("Check: %+v, %v", report, err)
 	}
 	got := targets(t, l.open(l.dir, segmentLimit), l.keys)
-	if len(got) != 31 || got[29] != "c30" || !strings.HasPrefix(got[30], "cut ") {
+	if len(got) != 31 || got[29] != "c30" || got[30] != "again" {
 		t.Errorf("read %v", got)
+	}
+	if written := files(t, l.dir); len(written[segmentName(1)]) != 125+30*118+120 || len(written) != 2 {
+		t.Errorf("%d files, the segment has %d bytes", len(written), len(written[segmentName(1)]))
 	}
 }
 
@@ -50,17 +54,29 @@ func appendUntilRefused(dir string) {
 	demand(err)
 	// An entry has 70 + 16 + 1 + 6*2 + 3 + 16 bytes.
 	size := uint64(125 + 30*118 + 40)
-	demand(syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: size, Max: size}))
+	var before syscall.Rlimit
+	demand(syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before))
+	demand(syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: size, Max: before.Max}))
 	for n := 1; ; n++ {
 		_, err := l.Append(context.Background(), Entry{Target: fmt.Sprintf("c%02d", n), Outcome: Allowed})
 		if err == nil {
 			continue
 		}
-		if !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.EFBIG) {
-			demand(err)
+		for range 2 {
+			if !errors.Is(err, ErrNoSpace) || !errors.Is(err, syscall.EFBIG) || errors.Is(err, ErrFailed) {
+				demand(fmt.Errorf("not refused as it must be: %w", err))
+			}
+			_, err = l.Append(context.Background(), Entry{Target: "again", Outcome: Allowed})
 		}
-		if _, again := l.Append(context.Background(), Entry{Outcome: Allowed}); !errors.Is(again, ErrFailed) {
-			demand(fmt.Errorf("after %w: %w", err, again))
+		demand(syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before))
+		seq, err := l.Append(context.Background(), Entry{Target: "again", Outcome: Allowed})
+		demand(err)
+		// What was taken back takes up no more of the segment than it did before.
+		if left := l.limit - (125 + 30*118 + 120); l.room != left {
+			demand(fmt.Errorf("the segment has room for %d bytes, want %d", l.room, left))
+		}
+		if seq != uint64(n) {
+			demand(fmt.Errorf("entry %d follows %d", seq, n-1))
 		}
 		fmt.Printf("acknowledged %d\n", n-1)
 		return

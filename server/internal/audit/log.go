@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"github.com/strongroom/strongroom/shared/secret"
 )
 
@@ -25,6 +27,9 @@ type Log struct {
 	arena *secret.Arena
 	limit int64 // bytes of a segment; tests make it small
 	now   func() time.Time
+
+	reserve  *reserve // nil: no room is kept
+	refusals refusals
 
 	changing chan struct{} // holds a token while a change is under way: a vault has one next commit number
 	outcomes []outcome     // of changes, until the log is known to have them; for who holds the token
@@ -44,10 +49,19 @@ type Log struct {
 	key      *segmentKey
 	room     int64 // bytes that the segment of key can still take
 	scratch  sync.Pool
-	err      error     // why nothing can be appended any more
-	durable  uint64    // entries that survive a crash
-	segments []segment // as far as state goes
-	state    state     // after the entries that are durable and in the tree
+	err      error       // why nothing can be appended any more
+	durable  uint64      // entries that survive a crash
+	segments []segment   // as far as state goes
+	state    state       // after the entries that are durable and in the tree
+	tiles    []tlog.Hash // of the full tiles up to there; only ever appended to
+	pruned   Pruned
+
+	syncs     [len(SyncBounds) + 1]uint64 // see Stats
+	syncsTook time.Duration
+
+	leaves leaves // of tiles that proofs needed
+
+	pruning sync.Mutex // held by whoever prunes
 }
 
 // Open opens the log in dir, the folder that Create made, checks every entry's place in the tree and returns a BadEntry
@@ -57,7 +71,19 @@ type Log struct {
 // One process at a time may have a log open; the store's lock in the same data folder sees to that.
 func Open(dir string, a *secret.Arena) (*Log, error) { return open(dir, a, segmentLimit, time.Now) }
 
+// OpenReserved opens the log in dir like Open and keeps 8 MiB of the disk for actions that take something away or stop
+// it, such as grant.revoke, in a file at the path reserve. Where neither log nor store has room for one of them the file
+// is emptied, and until it is whole again, which the log sees to by itself, everything else fails with ErrNoSpace.
+// Reserved says whether it is there; that it cannot be made is no error.
+func OpenReserved(dir string, a *secret.Arena, reserve string) (*Log, error) {
+	return openWith(dir, a, segmentLimit, time.Now, reserve)
+}
+
 func open(dir string, a *secret.Arena, limit int64, now func() time.Time) (*Log, error) {
+	return openWith(dir, a, limit, now, "")
+}
+
+func openWith(dir string, a *secret.Arena, limit int64, now func() time.Time, reserve string) (*Log, error) {
 	desc, err := readDescription(dir)
 	if err != nil {
 		return nil, fmt.Errorf("audit log: %w", err)
@@ -78,9 +104,13 @@ func open(dir string, a *secret.Arena, limit int64, now func() time.Time) (*Log,
 	if err != nil {
 		return nil, fmt.Errorf("audit log: %w", err)
 	}
+	l.tiles = l.state.tree.takeTiles()
 	l.next, l.durable = l.state.tree.size+1, l.state.tree.size
 	if l.key, err = desc.newSegmentKey(a); err != nil {
 		return nil, fmt.Errorf("audit log: %w", err)
+	}
+	if reserve != "" {
+		l.reserve = openReserve(reserve, l.clock)
 	}
 	go l.write()
 	if cut == 0 {
@@ -104,6 +134,9 @@ func (l *Log) recoverFiles() (cut int64, err error) {
 	var tail []byte
 	l.segments, l.state, tail, err = l.desc.replayAll(l.dir)
 	if err != nil && !isTorn(err, tail, l.state.tree.size+1) {
+		return 0, err
+	}
+	if l.pruned, err = l.desc.checkPruned(l.dir, l.segments); err != nil {
 		return 0, err
 	}
 	cut = int64(len(tail))
@@ -141,17 +174,38 @@ func truncate(path string, size int64) error {
 
 // Append gives e the next number and the present time and returns its number when it is durable. On ErrFailed nothing
 // can be appended until the log is opened again; the entry may be there then all the same. So it may if ctx ends first.
-// After any other error the entry is not there, and the next may be appended: no file for it, or no memory.
+// After any other error the entry is not there, and the next may be appended: ErrNoSpace, no file for it, or no memory.
+//
+// A refusal that repeats one of the last minute (same actor, action, target, host, reason and address) is counted: its number is
+// that of the first, and an entry follows that gives the count, when the minute is over or the log is closed. A process
+// that is killed loses the counts of its last minute, and no first. The entries of all refusals together are at most
+// 2690 a minute: beyond 1,024 kinds at a time coarser ones are counted.
 func (l *Log) Append(ctx context.Context, e Entry) (seq uint64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	seq, b, err := l.enqueue(event, 0, &e, nil)
-	if err != nil {
-		return 0, err
+	e.locate(ctx)
+	if e.Outcome == Refused {
+		return l.appendRefusal(ctx, &e)
 	}
-	return seq, b.wait(ctx, b.done)
+	if !e.essential() {
+		if err := l.reserve.admit(); err != nil {
+			return 0, err
+		}
+	}
+	err = l.reserve.retry(&e, func() error {
+		var b *batch
+		if seq, b, err = l.enqueue(event, 0, &e, nil); err != nil {
+			return err
+		}
+		return b.wait(ctx, b.done)
+	})
+	return seq, err
 }
+
+// Reserved is nil while the room that OpenReserved keeps is there. Otherwise it says why not: ErrNoSpace if it was given
+// up for an action that needed it.
+func (l *Log) Reserved() error { return l.reserve.state() }
 
 // Size is the number of durable entries, and the seq of the last.
 func (l *Log) Size() uint64 {
@@ -160,8 +214,10 @@ func (l *Log) Size() uint64 {
 	return l.durable
 }
 
-// Close writes what is queued and closes the log. It returns what stopped the log before, if something did.
+// Close writes what is queued, and how many refusals were counted, and closes the log. It returns what stopped the log before, if something did.
 func (l *Log) Close() error {
+	l.closeRefusals()
+	l.reserve.close()
 	l.mu.Lock()
 	failure := l.err
 	if failure == nil {

@@ -13,12 +13,15 @@ import (
 
 // Query narrows what Read returns; empty members do not.
 type Query struct {
-	Since  time.Time // no older entries
-	Action string
-	Target string
-	Host   string
-	Cursor string // the Next of the page before
-	Limit  int    // entries a page: 100 if 0, at most 1000
+	Since   time.Time // no older entries
+	Until   time.Time // no newer entries
+	Actor   string
+	Action  string
+	Target  string
+	Host    string
+	Outcome Outcome
+	Cursor  string // the Next of the page before
+	Limit   int    // entries a page: 100 if 0, at most 1000
 }
 
 // Page is a part of the log, newest first.
@@ -53,6 +56,9 @@ func (l *Log) Read(ctx context.Context, keys Keys, q Query) (Page, error) {
 		if err := ctx.Err(); err != nil {
 			return Page{}, err
 		}
+		if seg.pruned {
+			break // as is everything before it
+		}
 		if at.outcome < seg.first && at.before <= seg.first {
 			continue // wholly on the pages before
 		}
@@ -72,7 +78,7 @@ func (l *Log) Read(ctx context.Context, keys Keys, q Query) (Page, error) {
 
 // readPage takes segment i into a page, from its end, and tells whether the page is full.
 func (l *Log) readPage(view *snapshot, i int, keys Keys, at cursor, p *pager) (full bool, err error) {
-	frames, err := l.load(view, i)
+	frames, err := view.load(i)
 	if err != nil {
 		return false, err
 	}
@@ -140,7 +146,7 @@ func (p *pager) merge(e *Entry) {
 		return
 	}
 	if p.outcomeKind == notCommitted {
-		e.Outcome = Failed
+		e.Outcome = p.outcome.Outcome
 	}
 	e.Reason = cmp.Or(p.outcome.Reason, e.Reason)
 	p.outcomeRef = 0
@@ -156,6 +162,9 @@ func (p *pager) pending() uint64 {
 
 func (q *Query) matches(e *Entry) bool {
 	return !e.Time.Before(q.Since) &&
+		(q.Until.IsZero() || !e.Time.After(q.Until)) &&
+		(q.Actor == "" || q.Actor == e.Actor) &&
+		(q.Outcome == "" || q.Outcome == e.Outcome) &&
 		(q.Action == "" || q.Action == e.Action) &&
 		(q.Target == "" || q.Target == e.Target) &&
 		(q.Host == "" || q.Host == e.Host)

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	stdcmp "cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -79,6 +80,23 @@ func TestChangesAreOneEntry(t *testing.T) {
 			t.Errorf("pages of %d: sizes %v", limit, sizes)
 		}
 	}
+	slices.Reverse(want)
+	if diff := cmp.Diff(want, l.exported(Query{})); diff != "" {
+		t.Errorf("exported: %s", diff)
+	}
+}
+
+// exported shows the log as pages does, oldest first.
+func (l *testLog) exported(q Query) (all []string) {
+	l.t.Helper()
+	err := l.Export(l.t.Context(), l.keys, q, func(e Entry) error {
+		all = append(all, fmt.Sprintf("%d %s %s %s", e.Seq, e.Action, e.Outcome, e.Reason))
+		return nil
+	})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return all
 }
 
 func TestQuery(t *testing.T) {
@@ -86,12 +104,12 @@ func TestQuery(t *testing.T) {
 	l := newLog(t, 600)
 	for _, e := range []Entry{
 		{Action: "credential.read", Target: "crm", Host: "h1"},
-		{Action: "credential.read", Target: "crm", Host: "h2"},
+		{Action: "credential.read", Target: "crm", Host: "h2", Actor: "bob", Outcome: Failed},
 		{Action: "credential.create", Target: "crm"},
 		{Action: "credential.read", Target: "crm-2", Host: "h1"},
 		{Action: "host.enroll", Host: "h1"},
 	} {
-		e.Outcome = Allowed
+		e.Outcome = stdcmp.Or(e.Outcome, Allowed)
 		l.log(event, 0, e)
 	}
 	at := func(seq int) time.Time { return testStart.Add(time.Duration(seq) * time.Second) }
@@ -106,6 +124,11 @@ func TestQuery(t *testing.T) {
 		{"target", Query{Target: "crm"}, []uint64{3, 2, 1}},
 		{"host", Query{Host: "h1"}, []uint64{5, 4, 1}},
 		{"all of them", Query{Action: "credential.read", Target: "crm", Host: "h1"}, []uint64{1}},
+		{"actor", Query{Actor: "bob"}, []uint64{2}},
+		{"outcome", Query{Outcome: Failed}, []uint64{2}},
+		{"another outcome", Query{Outcome: Refused}, nil},
+		{"until an entry", Query{Until: at(2)}, []uint64{2, 1}},
+		{"until just before it", Query{Until: at(2).Add(-1)}, []uint64{1}},
 		{"since an entry", Query{Since: at(4)}, []uint64{5, 4}},
 		{"since just after it", Query{Since: at(4).Add(1)}, []uint64{5}},
 		{"since later", Query{Since: at(6)}, nil},

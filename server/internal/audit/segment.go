@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"golang.org/x/mod/sumdb/tlog"
 )
 
 // A segment is a file, named by the seq of its first entry in 20 decimal digits and ".seg": a header, then frames.
@@ -45,7 +43,9 @@ type segment struct {
 	hash   [sha256.Size]byte // of the header; part of every leaf
 	before state             // before its first entry
 	bytes  int64             // of the header and the whole frames
-	newest int64             // the latest time of any entry up to its end
+	newest int64             // the latest time of any entry up to its end, as far as there are any
+	oldest int64             // the time of its first entry; 0: it has none
+	pruned bool              // of its entries there are the hashes only
 }
 
 func segmentName(first uint64) string { return fmt.Sprintf("%020d%s", first, segmentSuffix) }
@@ -72,9 +72,7 @@ func (s *state) clone() state {
 
 // add takes the next frame in; scratch is reused memory.
 func (s *state) add(header *[sha256.Size]byte, f *frame, scratch *[]byte) {
-	*scratch = append((*scratch)[:0], header[:]...)
-	*scratch = append(*scratch, f.bytes[checksumEnd:]...)
-	s.tree.add(tlog.RecordHash(*scratch))
+	s.tree.add(leafHash(header, f, scratch))
 	s.newest = max(s.newest, f.time)
 	switch {
 	case f.kind == intent:
@@ -152,6 +150,9 @@ func (d *description) replay(data []byte, s *state, visit func(frame)) (segment,
 		if err != nil {
 			return seg, badEntry(seq, seg.first, err)
 		}
+		if seg.oldest == 0 {
+			seg.oldest = f.time
+		}
 		s.add(&seg.hash, &f, &scratch)
 		if visit != nil {
 			visit(f)
@@ -164,7 +165,7 @@ func (d *description) replay(data []byte, s *state, visit func(frame)) (segment,
 	return seg, nil
 }
 
-// segmentFiles lists the segments in dir by their names, in order.
+// segmentFiles lists the segments in dir by their names, in order: also those of which there are hashes only.
 func segmentFiles(dir string) ([]uint64, error) {
 	list, err := os.ReadDir(dir) // sorted
 	if err != nil {
@@ -172,16 +173,16 @@ func segmentFiles(dir string) ([]uint64, error) {
 	}
 	var firsts []uint64
 	for _, file := range list {
-		if !strings.HasSuffix(file.Name(), segmentSuffix) {
+		if !strings.HasSuffix(file.Name(), segmentSuffix) && !strings.HasSuffix(file.Name(), hashesSuffix) {
 			continue
 		}
 		var first uint64
-		if _, err := fmt.Sscanf(file.Name(), "%d", &first); err != nil || segmentName(first) != file.Name() {
+		if _, err := fmt.Sscanf(file.Name(), "%d", &first); err != nil || segmentName(first) != file.Name() && hashesName(first) != file.Name() {
 			return nil, fmt.Errorf("%w: %s in %s is not the name of a segment", ErrCorrupt, file.Name(), dir)
 		}
 		firsts = append(firsts, first)
 	}
-	return firsts, nil
+	return slices.Compact(firsts), nil
 }
 
 // replayAll replays every segment file in dir. At an entry that does not hold it stops, with the segments before that
@@ -197,6 +198,14 @@ func (d *description) replayAll(dir string) (segments []segment, s state, tail [
 				fmt.Errorf("the file begins with entry %d, entry %d ought to follow", first, next))
 		}
 		data, err := readLimited(filepath.Join(dir, segmentName(first)))
+		if errors.Is(err, os.ErrNotExist) {
+			seg, err := d.replayHashes(dir, &s)
+			if err != nil {
+				return segments, s, nil, err
+			}
+			segments = append(segments, seg)
+			continue
+		}
 		if err != nil {
 			return segments, s, nil, err
 		}

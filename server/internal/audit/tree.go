@@ -11,13 +11,17 @@ import (
 type tree struct {
 	size  uint64
 	peaks []tlog.Hash // the roots of the full subtrees that size's binary digits stand for, largest first
+	tiles []tlog.Hash // of the tiles that were filled since this tree was made or cloned
 }
 
 func (t *tree) add(leaf tlog.Hash) {
-	for n := t.size; n&1 == 1; n >>= 1 {
+	for n, level := t.size, 1; n&1 == 1; n, level = n>>1, level+1 {
 		last := len(t.peaks) - 1
 		leaf = tlog.NodeHash(t.peaks[last], leaf)
 		t.peaks = t.peaks[:last]
+		if level == tileHeight {
+			t.tiles = append(t.tiles, leaf)
+		}
 	}
 	t.peaks = append(t.peaks, leaf)
 	t.size++
@@ -34,4 +38,11 @@ func (t *tree) root() [32]byte {
 	return root
 }
 
-func (t *tree) clone() tree { return tree{t.size, slices.Clone(t.peaks)} }
+func (t *tree) clone() tree { return tree{size: t.size, peaks: slices.Clone(t.peaks)} }
+
+// takeTiles returns the tiles that were filled since the last call.
+func (t *tree) takeTiles() []tlog.Hash {
+	tiles := t.tiles
+	t.tiles = nil
+	return tiles
+}

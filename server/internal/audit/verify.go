@@ -2,11 +2,16 @@ package audit
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/strongroom/strongroom/shared/checkpoint"
 )
 
 // Report is what Check found.
@@ -15,21 +20,47 @@ type Report struct {
 	Root       [32]byte // of the tree over them
 	LogKey     string   // the log's verifier string, to compare with what Create returned
 	Unfinished int64    // bytes at the end that the next Open will cut off
+	Pruned     Pruned   // what of it went by its retention
+
+	view snapshot
 }
 
 // Check verifies the log in dir without opening it: it needs no key, changes nothing and may run beside the server. It
-// returns a BadEntry for the first entry that does not hold. That entries are missing at the end only the vault can
-// tell, see Reconcile.
+// returns a BadEntry for the first entry that does not hold. That entries are missing at the end only a checkpoint can
+// tell, see Extends, or the vault, see Reconcile.
 func Check(dir string) (Report, error) {
 	desc, err := readDescription(dir)
 	if err != nil {
 		return Report{}, fmt.Errorf("audit log: %w", err)
 	}
-	_, s, tail, err := desc.replayAll(dir)
+	segments, s, tail, err := desc.replayAll(dir)
 	if err != nil && !isTorn(err, tail, s.tree.size+1) {
 		return Report{}, err
 	}
-	return Report{Size: s.tree.size, Root: s.tree.root(), LogKey: desc.logKey(), Unfinished: int64(len(tail))}, nil
+	pruned, err := desc.checkPruned(dir, segments)
+	if err != nil {
+		return Report{}, err
+	}
+	return Report{
+		Pruned: pruned, Size: s.tree.size, Root: s.tree.root(), LogKey: desc.logKey(), Unfinished: int64(len(tail)),
+		view: snapshot{dir: dir, desc: desc, segments: segments, end: s.tree},
+	}, nil
+}
+
+// Extends demands that the log that was checked begins with all that the log of c had. It fails with
+// checkpoint.ErrNotExtended, whatever the epoch of c is: no file of the log says which epoch it is of.
+func (r *Report) Extends(c checkpoint.Checkpoint) error {
+	if r.Size < c.Size {
+		return fmt.Errorf("%w: it has %d entries, the checkpoint %d", checkpoint.ErrNotExtended, r.Size, c.Size)
+	}
+	root, err := r.view.rootAt(c.Size)
+	if err != nil {
+		return err
+	}
+	if root != c.Root {
+		return fmt.Errorf("%w: its first %d entries are others", checkpoint.ErrNotExtended, c.Size)
+	}
+	return nil
 }
 
 // Verify reads every durable entry from the disk again and compares it with the tree in memory. It returns the tree's
@@ -44,7 +75,7 @@ func (l *Log) Verify(ctx context.Context) (size uint64, root [32]byte, err error
 		if err := ctx.Err(); err != nil {
 			return 0, root, err
 		}
-		if _, err := l.load(&view, i); err != nil {
+		if _, err := view.leaves(i); err != nil {
 			return 0, root, err
 		}
 	}
@@ -53,8 +84,11 @@ func (l *Log) Verify(ctx context.Context) (size uint64, root [32]byte, err error
 
 // snapshot is the log at one moment.
 type snapshot struct {
+	dir      string
+	desc     *description
 	segments []segment
 	end      tree
+	tiles    []tlog.Hash // of all full tiles
 }
 
 // snapshot waits for all that was numbered before the call.
@@ -70,7 +104,7 @@ func (l *Log) snapshot(ctx context.Context) (snapshot, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return snapshot{slices.Clone(l.segments), l.state.tree.clone()}, nil
+	return snapshot{l.dir, l.desc, slices.Clone(l.segments), l.state.tree.clone(), l.tiles}, nil
 }
 
 // after is the tree after segment i.
@@ -82,15 +116,15 @@ func (v *snapshot) after(i int) *tree {
 }
 
 // load reads segment i from the disk. Its frames hash to the tree that is known, or it fails with a BadEntry.
-func (l *Log) load(v *snapshot, i int) ([]frame, error) {
+func (v *snapshot) load(i int) ([]frame, error) {
 	seg, want := &v.segments[i], v.after(i)
-	data, err := l.readSegment(seg, i == len(v.segments)-1)
+	data, err := v.readSegment(seg, i == len(v.segments)-1)
 	if err != nil {
 		return nil, err
 	}
 	s := seg.before.clone()
 	frames := make([]frame, 0, want.size-s.tree.size)
-	found, err := l.desc.replay(data, &s, func(f frame) { frames = append(frames, f) })
+	found, err := v.desc.replay(data, &s, func(f frame) { frames = append(frames, f) })
 	if err != nil {
 		return nil, err
 	}
@@ -104,11 +138,52 @@ func (l *Log) load(v *snapshot, i int) ([]frame, error) {
 	return frames, nil
 }
 
+// leaves gives those of segment i, of which there may be no more. They hash to the tree that is known, or it fails with
+// a BadEntry.
+func (v *snapshot) leaves(i int) ([]tlog.Hash, error) {
+	seg, want := &v.segments[i], v.after(i)
+	if !seg.pruned {
+		frames, err := v.load(i)
+		if err == nil {
+			leaves := make([]tlog.Hash, len(frames))
+			var scratch []byte
+			for at := range frames {
+				leaves[at] = leafHash(&seg.hash, &frames[at], &scratch)
+			}
+			return leaves, nil
+		}
+		if !errors.Is(err, ErrPruned) {
+			return nil, err
+		}
+	}
+	leaves, err := v.desc.readHashes(v.dir, seg.first)
+	if err != nil {
+		return nil, err
+	}
+	t := seg.before.tree.clone()
+	for _, leaf := range leaves {
+		t.add(leaf)
+	}
+	if t.size != want.size || t.root() != want.root() {
+		return nil, badEntry(seg.first, seg.first,
+			fmt.Errorf("the hashes of entries %d to %d, which were pruned, do not hash to the tree's root", seg.first, want.size))
+	}
+	return leaves, nil
+}
+
+// missing says why a segment's file is not there: it was pruned since the snapshot, or somebody took it away.
+func (v *snapshot) missing(seg *segment) error {
+	if p, err := v.desc.readPruned(v.dir); err == nil && p.Size >= seg.first {
+		return fmt.Errorf("%w meanwhile: ask again", ErrPruned)
+	}
+	return badEntry(seg.first, seg.first, errors.New("the file is missing"))
+}
+
 // readSegment reads a segment's file. Behind what the last one is known to have, batches are being written.
-func (l *Log) readSegment(seg *segment, last bool) ([]byte, error) {
-	data, err := readLimited(filepath.Join(l.dir, segmentName(seg.first)))
+func (v *snapshot) readSegment(seg *segment, last bool) ([]byte, error) {
+	data, err := readLimited(filepath.Join(v.dir, segmentName(seg.first)))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, badEntry(seg.first, seg.first, errors.New("the file is missing"))
+		return nil, v.missing(seg)
 	}
 	if err == nil && last && int64(len(data)) > seg.bytes {
 		data = data[:seg.bytes]
@@ -125,20 +200,27 @@ func (l *Log) rootAt(ctx context.Context, size uint64) (root [32]byte, err error
 	if size > view.end.size {
 		return root, fmt.Errorf("%w: the vault has seen %d entries, the log has %d", ErrLogRolledBack, size, view.end.size)
 	}
-	for i, seg := range slices.Backward(view.segments) {
+	return view.rootAt(size)
+}
+
+// rootAt is the tree's root after its first size entries. There are so many.
+func (v *snapshot) rootAt(size uint64) (root [32]byte, err error) {
+	if size == 0 {
+		return sha256.Sum256(nil), nil
+	}
+	for i, seg := range slices.Backward(v.segments) {
 		if seg.first > size {
 			continue
 		}
-		frames, err := l.load(&view, i)
+		leaves, err := v.leaves(i)
 		if err != nil {
 			return root, err
 		}
-		s := seg.before.clone()
-		var scratch []byte
-		for _, f := range frames[:size-s.tree.size] {
-			s.add(&seg.hash, &f, &scratch)
+		t := seg.before.tree.clone()
+		for _, leaf := range leaves[:size-t.size] {
+			t.add(leaf)
 		}
-		return s.tree.root(), nil
+		return t.root(), nil
 	}
-	return view.end.root(), nil
+	return v.end.root(), nil
 }

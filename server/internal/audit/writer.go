@@ -5,11 +5,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"time"
+
+	"github.com/strongroom/strongroom/shared/crash"
 )
 
 // maxBatch is the most bytes that one write and fsync take. It bounds what a crash can leave unfinished.
@@ -150,11 +154,16 @@ func (l *Log) write() {
 	for b := l.take(); b != nil; b = l.take() {
 		if b.key != l.fileKey {
 			if err := l.startSegment(b.key); err != nil {
-				l.drop(b, err)
+				l.drop(b, notStarted(err))
 				continue
 			}
 		}
-		if err := l.commit(b); err != nil {
+		err := l.commit(b)
+		if errors.Is(err, ErrNoSpace) {
+			l.drop(b, err)
+			continue
+		}
+		if err != nil {
 			l.fail(b, err)
 			return
 		}
@@ -182,23 +191,57 @@ func (l *Log) take() *batch {
 	return b
 }
 
-// commit makes a batch durable, wakes its writers and then takes it into the tree.
+// commit makes a batch durable, wakes its writers and then takes it into the tree. On ErrNoSpace nothing of it is there.
 func (l *Log) commit(b *batch) error {
 	for f := range split(b.frames) {
 		finish(f)
 	}
+	crash.Point("audit.write")
 	if _, err := l.file.Write(b.frames); err != nil {
-		return err
+		return l.takeBack(err)
 	}
+	// What a failed fsync left cannot be found out by another one: no error of it is ErrNoSpace.
+	began := time.Now()
+	crash.Point("audit.sync")
 	if err := l.file.Sync(); err != nil {
 		return err
 	}
+	took := time.Since(began)
+	crash.Point("audit.synced")
 	l.mu.Lock()
 	l.durable = b.last
+	l.synced(took)
 	l.mu.Unlock()
 	close(b.done)
+	crash.Point("audit.hash")
 	l.hash(b)
 	return nil
+}
+
+// takeBack removes what a write for which there was no room left behind, and makes that durable. It returns ErrNoSpace
+// then, and otherwise what the writer fails with.
+func (l *Log) takeBack(cause error) error {
+	if !noRoom(cause) && !errors.Is(cause, io.ErrShortWrite) {
+		return cause
+	}
+	l.mu.Lock()
+	size := l.segments[len(l.segments)-1].bytes
+	l.mu.Unlock()
+	if err := l.file.Truncate(size); err != nil {
+		return errors.Join(cause, err)
+	}
+	if err := l.file.Sync(); err != nil {
+		return errors.Join(cause, err)
+	}
+	return fmt.Errorf("%w: %w", ErrNoSpace, cause)
+}
+
+// notStarted says why a segment could not be started.
+func notStarted(cause error) error {
+	if noRoom(cause) {
+		return fmt.Errorf("%w: %w: %w", ErrNoSpace, errNoSegment, cause)
+	}
+	return fmt.Errorf("%w: %w", errNoSegment, cause)
 }
 
 // split yields the frames of a batch, which this process made.
@@ -227,8 +270,12 @@ func (l *Log) hash(b *batch) {
 	}
 	seg.bytes += int64(len(b.frames))
 	seg.newest = s.newest
+	if seg.oldest == 0 {
+		seg.oldest = parseFrame(b.frames).time
+	}
 
 	l.mu.Lock()
+	l.tiles = append(l.tiles, s.tree.takeTiles()...)
 	l.state = s
 	l.segments[len(l.segments)-1] = seg
 	l.spare, b.frames = b.frames, nil
@@ -251,6 +298,7 @@ func (l *Log) startSegment(key *segmentKey) error {
 	if err := l.publish(name, header); err != nil {
 		return err
 	}
+	crash.Point("audit.segment.open")
 	file, err := os.OpenFile(filepath.Join(l.dir, name), os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return err
@@ -276,25 +324,29 @@ func (l *Log) publish(name string, header []byte) error {
 	if err := writeTemporary(l.dir, header); err != nil {
 		return err
 	}
+	crash.Point("audit.segment.rename")
 	if err := renameTemporary(l.dir, name); err != nil {
 		return err
 	}
+	crash.Point("audit.segment.syncdir")
 	l.published = name
 	return syncDir(l.dir)
 }
 
-// drop refuses a batch whose segment could not be started, and all behind it: nothing of them is on the disk, and their
-// numbers and their room are free again. The next entry makes the writer try once more.
+// drop refuses a batch of which nothing is on the disk, and all behind it: their numbers and their room are free again.
+// The next entry makes the writer try once more.
 func (l *Log) drop(b *batch, cause error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.refuse(b, fmt.Errorf("%w: %w", errNoSegment, cause))
+	l.refuse(b, cause)
 	l.next = l.state.tree.size + 1
 	l.room = l.limit - headerSize
+	if l.key == l.fileKey {
+		l.room = l.limit - l.segments[len(l.segments)-1].bytes
+	}
 }
 
-// fail ends the log: whether a failed write or fsync left something on the disk is not known, and trying again would
-// not tell.
+// fail ends the log: what a failed write or fsync left on the disk is not known, and trying again would not tell.
 func (l *Log) fail(b *batch, cause error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -18,6 +18,8 @@
 // Three kinds belong to this package: "keyring" (keyring.go), "root" (root.go) and "name" (names.go). The set hash and
 // the terms it is the sum of are described in index.go.
 //
+// The keyring can be rotated while the records are in use (rekey.go).
+//
 // The epoch, from the root record's header, is for restoring an older backup on purpose. A record of a later epoch
 // than the root record's is refused.
 package barrier
@@ -43,6 +45,8 @@ var (
 	ErrCorrupt = store.ErrCorrupt
 	// ErrLimit: a record or a transaction is too large. It is the store's own error.
 	ErrLimit = store.ErrLimit
+	// ErrUncertain: what was written may be there or not. It is the store's own error.
+	ErrUncertain = store.ErrUncertain
 	// ErrInvalid: a kind, an ID or a name that cannot be used.
 	ErrInvalid = errors.New("barrier: not usable as kind, ID or name")
 	// ErrExists: the store holds a vault already.
@@ -69,6 +73,10 @@ type Barrier struct {
 	index index
 	root  rootRecord
 	epoch uint32
+
+	// What the root key gives, which is not kept itself. They are wiped with keys.
+	zero   *secret.Buffer // wraps the keyring
+	backup *secret.Buffer // see SealBackup
 }
 
 // Create makes the first records of a new vault, whose ID is 32 lower-case hex digits, in an empty store. root, the
@@ -78,18 +86,21 @@ func Create(db *store.DB, a *secret.Arena, root *secret.Buffer, vault string) (*
 	if err != nil {
 		return nil, err
 	}
-	b.epoch = 1
-	if b.keys, err = newKeyring(a); err != nil {
-		return nil, fmt.Errorf("barrier: make keyring: %w", err)
-	}
-	if err := b.update(func(tx *Tx) error {
-		if err := tx.store.Scan(nil, func(_, _ []byte) error { return ErrExists }); err != nil {
-			return err
-		}
-		return tx.putKeyring(root)
-	}); err != nil {
-		b.keys.wipe()
+	if err := b.derive(root); err != nil {
 		return nil, err
+	}
+	b.epoch = 1
+	if b.keys, err = newKeyring(a); err == nil {
+		err = b.update(func(tx *Tx) error {
+			if err := tx.store.Scan(nil, func(_, _ []byte) error { return ErrExists }); err != nil {
+				return err
+			}
+			return tx.putKeyring()
+		})
+	}
+	if err != nil {
+		b.wipe()
+		return nil, fmt.Errorf("barrier: make keyring: %w", err)
 	}
 	return b, nil
 }
@@ -101,11 +112,14 @@ func Open(db *store.DB, a *secret.Arena, root *secret.Buffer, vault string) (*Ba
 	if err != nil {
 		return nil, err
 	}
+	if err := b.derive(root); err != nil {
+		return nil, err
+	}
 	err = db.View(func(stx *store.Tx) error {
 		b.keys.wipe() // of an earlier run
-		b.keys = nil
+		b.keys, b.index = nil, newIndex()
 		tx := &Tx{b: b, store: stx}
-		if err := tx.loadKeyring(root); err != nil {
+		if err := tx.loadKeyring(); err != nil {
 			return err
 		}
 		if err := tx.loadRoot(); err != nil {
@@ -114,14 +128,14 @@ func Open(db *store.DB, a *secret.Arena, root *secret.Buffer, vault string) (*Ba
 		return tx.loadIndex()
 	})
 	if err != nil {
-		b.keys.wipe()
+		b.wipe()
 		return nil, err
 	}
 	return b, nil
 }
 
 func newBarrier(db *store.DB, a *secret.Arena, vault string) (*Barrier, error) {
-	b := &Barrier{db: db, arena: a, index: index{}}
+	b := &Barrier{db: db, arena: a, index: newIndex()}
 	id, err := hex.DecodeString(vault)
 	if err != nil || len(id) != vaultSize {
 		return nil, fmt.Errorf("%w: vault ID %q must be %d hex digits", ErrInvalid, vault, 2*vaultSize)
@@ -136,9 +150,16 @@ func (b *Barrier) Close() {
 	defer b.writing.Unlock()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.keys.wipe()
+	b.wipe()
 	b.keys = nil
-	b.index = nil
+	b.index = index{}
+}
+
+// wipe wipes every key that is held.
+func (b *Barrier) wipe() {
+	b.keys.wipe()
+	b.zero.Wipe()
+	b.backup.Wipe()
 }
 
 // View runs fn on the records of the last commit. Transactions must not be nested, neither kind in neither: that can
@@ -150,7 +171,7 @@ func (b *Barrier) View(fn func(*Tx) error) error {
 		return ErrClosed
 	}
 	return b.db.View(func(stx *store.Tx) error {
-		return fn(&Tx{b: b, store: stx})
+		return fn(&Tx{b: b, store: stx, keys: b.keys, epoch: b.epoch})
 	})
 }
 
@@ -173,11 +194,14 @@ func (b *Barrier) update(fn func(*Tx) error) error {
 			b.mu.Unlock()
 		}
 	}()
-	var tx *Tx
+	tx := &Tx{keys: b.keys}
+	// Keys that a transaction made and did not bring into the barrier.
+	defer func() { tx.keys.wipeBut(b.keys) }()
 	err := b.db.Update(func(stx *store.Tx) error {
+		tx.keys.wipeBut(b.keys) // of an earlier run
 		next := b.root
 		next.commit++
-		tx = &Tx{b: b, store: stx, changes: changes{}, root: next}
+		tx = &Tx{b: b, store: stx, keys: b.keys, epoch: b.epoch, changes: changes{}, root: next}
 		if err := fn(tx); err != nil {
 			return err
 		}
@@ -195,7 +219,10 @@ func (b *Barrier) update(fn func(*Tx) error) error {
 		return err
 	}
 	b.index.apply(tx.changes)
-	b.root = tx.root
+	b.root, b.epoch = tx.root, tx.epoch
+	old := b.keys
+	b.keys = tx.keys
+	old.wipeBut(b.keys) // nobody reads with them: views wait for mu
 	return nil
 }
 
@@ -204,6 +231,13 @@ func (b *Barrier) Commit() uint64 {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.root.commit
+}
+
+// Epoch is the vault's: 1, and one more after each restore on purpose.
+func (b *Barrier) Epoch() uint32 {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.epoch
 }
 
 // LogState is what the last commit says of the audit log: its size in entries and its root hash.

@@ -3,7 +3,6 @@ package barrier
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"math/bits"
 
 	"github.com/strongroom/strongroom/shared/secret"
@@ -51,11 +50,15 @@ func (s sum) minus(t sum) (r sum) {
 // entry is what the index knows of a record.
 type entry struct {
 	commit uint64
-	term   sum
+	key    uint32            // the number of the key that it is under
+	digest [sha256.Size]byte // of the ciphertext
 }
 
 // index holds an entry for every record but the root record, by kind and ID.
-type index map[Kind]map[string]entry
+type index struct {
+	records map[Kind]map[string]entry
+	under   map[uint32]int // how many records are under each key
+}
 
 type recordName struct {
 	kind Kind
@@ -65,11 +68,24 @@ type recordName struct {
 // changes is what a transaction will do to the index; nil stands for a deletion.
 type changes map[recordName]*entry
 
+func newIndex() index { return index{map[Kind]map[string]entry{}, map[uint32]int{}} }
+
+func (x index) get(kind Kind, id string) (entry, bool) {
+	e, known := x.records[kind][id]
+	return e, known
+}
+
 func (x index) set(kind Kind, id string, e entry) {
-	if x[kind] == nil {
-		x[kind] = map[string]entry{}
+	of := x.records[kind]
+	if of == nil {
+		of = map[string]entry{}
+		x.records[kind] = of
 	}
-	x[kind][id] = e
+	if old, known := of[id]; known {
+		x.under[old.key]--
+	}
+	x.under[e.key]++
+	of[id] = e
 }
 
 func (x index) apply(c changes) {
@@ -78,64 +94,58 @@ func (x index) apply(c changes) {
 			x.set(name.kind, name.id, *e)
 			continue
 		}
-		delete(x[name.kind], name.id)
+		if old, known := x.get(name.kind, name.id); known {
+			x.under[old.key]--
+			delete(x.records[name.kind], name.id)
+		}
 	}
 }
 
-func (b *Barrier) term(r record, kind Kind, id string) sum {
-	digest := sha256.Sum256(r.ciphertext)
-	framed := appendText(appendText(make([]byte, 0, 8+len(kind)+len(id)+8), string(kind)), id)
-	framed = binary.BigEndian.AppendUint64(framed, r.commit)
-	return sumOf(secret.MAC(b.keys.setHash, framed, digest[:]))
+// length is the number of records, the keyring's not counted, and of those that are not under the key of that number.
+func (x index) length(current uint32) (all, older int) {
+	for number, n := range x.under {
+		if number == 0 {
+			continue
+		}
+		all += n
+		if number != current {
+			older += n
+		}
+	}
+	return all, older
 }
 
-// loadIndex decrypts every record and builds the index, which must be the set that the root record speaks of.
-func (tx *Tx) loadIndex() error {
-	b := tx.b
-	b.index = index{}
-	var set sum
-	err := tx.store.Scan(nil, func(key, raw []byte) error {
-		kind, id, err := splitKey(key)
-		if err != nil {
-			return err
-		}
-		if kind == kindRoot && id == onlyID {
-			return nil
-		}
-		r, err := tx.decode(raw, kind, id)
-		if err != nil {
-			return err
-		}
-		if r.commit > b.root.commit || r.epoch > b.epoch {
-			return fmt.Errorf("%w: %s/%s is of commit %d, epoch %d, the root record of %d, epoch %d",
-				ErrRollback, kind, id, r.commit, r.epoch, b.root.commit, b.epoch)
-		}
-		if kind != kindKeyring { // which loadKeyring has opened
-			if err := tx.tryOpen(r, kind, id); err != nil {
-				return fmt.Errorf("%s/%s: %w", kind, id, err)
+func entryOf(r record) entry {
+	return entry{commit: r.commit, key: r.keyNumber, digest: sha256.Sum256(r.ciphertext)}
+}
+
+// term appends its message to scratch, which the next call can use again.
+func (k *keyring) term(scratch []byte, e *entry, kind Kind, id string) (sum, []byte) {
+	scratch = appendText(appendText(scratch[:0], string(kind)), id)
+	scratch = binary.BigEndian.AppendUint64(scratch, e.commit)
+	scratch = append(scratch, e.digest[:]...)
+	return sumOf(secret.MAC(k.setHash, scratch)), scratch
+}
+
+// sum is the set hash of all records as they will be with this transaction.
+func (tx *Tx) sum() (set sum) {
+	var scratch []byte
+	add := func(kind Kind, id string, e *entry) {
+		var term sum
+		term, scratch = tx.keys.term(scratch, e, kind, id)
+		set = set.plus(term)
+	}
+	for kind, of := range tx.b.index.records {
+		for id, e := range of {
+			if _, changed := tx.changes[recordName{kind, id}]; !changed {
+				add(kind, id, &e)
 			}
 		}
-		e := entry{commit: r.commit, term: b.term(r, kind, id)}
-		b.index.set(kind, id, e)
-		set = set.plus(e.term)
-		return nil
-	})
-	if err != nil {
-		return err
 	}
-	if set != b.root.set {
-		return fmt.Errorf("%w: an older record, or one that was removed or added, beside the root record of commit %d",
-			ErrRollback, b.root.commit)
+	for name, e := range tx.changes {
+		if e != nil {
+			add(name.kind, name.id, e)
+		}
 	}
-	return nil
-}
-
-func (tx *Tx) tryOpen(r record, kind Kind, id string) error {
-	key, err := tx.key(r.keyNumber)
-	if err != nil {
-		return err
-	}
-	plaintext, err := r.open(tx.b.arena, key, kind, id)
-	plaintext.Wipe()
-	return err
+	return set
 }

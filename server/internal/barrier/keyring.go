@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/strongroom/strongroom/shared/secret"
@@ -16,20 +17,26 @@ import (
 //
 // New records are written under the current key; the others are there for records written before. The keyring's own
 // record has key number 0, which stands for HKDF-SHA256(root key, vault, "strongroom keyring v1").
+//
+// While the keyring is rotated (rekey.go) the format is 2, and the name-index key before stands behind the present one.
 const (
-	keyringFormat = 1
-	keyringHead   = 1 + 4 + 2*secret.KeySize + 4
-	keyringEntry  = 4 + secret.KeySize
-	maxKeys       = 4096
+	keyringFormat   = 1
+	keyringRotating = 2
+	keyringHead     = 1 + 4 + 2*secret.KeySize + 4
+	keyringEntry    = 4 + secret.KeySize
+	maxKeys         = 4096
 
 	keyringInfo = "strongroom keyring v1"
+	backupInfo  = "strongroom backup v1"
 )
 
+// keyring never changes: a rotation makes another one, which shares the keys that stay.
 type keyring struct {
 	current   uint32
 	records   map[uint32]*secret.Buffer
 	setHash   *secret.Buffer
 	nameIndex *secret.Buffer
+	previous  *secret.Buffer // the name-index key before; nil unless the keyring is rotated
 }
 
 func newKeyring(a *secret.Arena) (*keyring, error) {
@@ -47,35 +54,73 @@ func newKeyring(a *secret.Arena) (*keyring, error) {
 }
 
 // wipe zeroes the keys; a nil keyring has none.
-func (k *keyring) wipe() {
-	if k == nil {
+func (k *keyring) wipe() { k.wipeBut(nil) }
+
+// wipeBut zeroes the keys that are not in keep as well.
+func (k *keyring) wipeBut(keep *keyring) {
+	if k == nil || k == keep {
 		return
 	}
-	k.setHash.Wipe()
-	k.nameIndex.Wipe()
-	for _, key := range k.records {
-		key.Wipe()
+	kept := keep.all()
+	for _, key := range k.all() {
+		if !slices.Contains(kept, key) {
+			key.Wipe()
+		}
 	}
 }
 
-func (k *keyring) encode(a *secret.Arena) (*secret.Buffer, error) {
-	numbers := make([]uint32, 0, len(k.records))
-	for n := range k.records {
-		numbers = append(numbers, n)
+func (k *keyring) all() []*secret.Buffer {
+	if k == nil {
+		return nil
 	}
-	slices.Sort(numbers)
-	out, err := a.New(keyringHead + len(numbers)*keyringEntry)
+	return slices.AppendSeq([]*secret.Buffer{k.setHash, k.nameIndex, k.previous}, maps.Values(k.records))
+}
+
+// rotated is a keyring with new keys for everything, which has the old ones for what is still under them.
+func (k *keyring) rotated(a *secret.Arena) (*keyring, error) {
+	next, err := newKeyring(a)
+	if err != nil {
+		return nil, err
+	}
+	fresh := next.records[1]
+	next.records = maps.Clone(k.records)
+	next.current = k.current + 1
+	next.records[next.current] = fresh
+	next.previous = k.nameIndex
+	return next, nil
+}
+
+// settled is the keyring without the keys that nothing is under any more.
+func (k *keyring) settled() *keyring {
+	return &keyring{
+		current: k.current, records: map[uint32]*secret.Buffer{k.current: k.records[k.current]},
+		setHash: k.setHash, nameIndex: k.nameIndex,
+	}
+}
+
+func (k *keyring) rotating() bool { return k.previous != nil || len(k.records) > 1 }
+
+func (k *keyring) encode(a *secret.Arena) (*secret.Buffer, error) {
+	numbers := slices.Sorted(maps.Keys(k.records))
+	keys := []*secret.Buffer{k.setHash, k.nameIndex}
+	format := byte(keyringFormat)
+	if k.previous != nil {
+		keys, format = append(keys, k.previous), keyringRotating
+	}
+	out, err := a.New(1 + 4 + len(keys)*secret.KeySize + 4 + len(numbers)*keyringEntry)
 	if err != nil {
 		return nil, err
 	}
 	secret.Do(func() {
 		b := out.Reveal()
-		b[0] = keyringFormat
+		b[0] = format
 		binary.BigEndian.PutUint32(b[1:], k.current)
-		copy(b[5:], k.setHash.Reveal())
-		copy(b[5+secret.KeySize:], k.nameIndex.Reveal())
-		binary.BigEndian.PutUint32(b[5+2*secret.KeySize:], uint32(len(numbers)))
-		b = b[keyringHead:]
+		b = b[5:]
+		for _, key := range keys {
+			b = b[copy(b, key.Reveal()):]
+		}
+		binary.BigEndian.PutUint32(b, uint32(len(numbers)))
+		b = b[4:]
 		for _, n := range numbers {
 			binary.BigEndian.PutUint32(b, n)
 			copy(b[4:], k.records[n].Reveal())
@@ -87,11 +132,16 @@ func (k *keyring) encode(a *secret.Arena) (*secret.Buffer, error) {
 
 // decodeKeyring moves the keys out of b, which must be in the arena and is zeroed on the way.
 func decodeKeyring(a *secret.Arena, b []byte) (k *keyring, err error) {
-	if len(b) < keyringHead || b[0] != keyringFormat {
+	head := keyringHead
+	rotating := len(b) > 0 && b[0] == keyringRotating
+	if rotating {
+		head += secret.KeySize
+	}
+	if len(b) < head || b[0] != keyringFormat && !rotating {
 		return nil, fmt.Errorf("%w: keyring of %d bytes or an unknown format", ErrCorrupt, len(b))
 	}
-	count := int(binary.BigEndian.Uint32(b[5+2*secret.KeySize:]))
-	if count < 1 || count > maxKeys || len(b) != keyringHead+count*keyringEntry {
+	count := int(binary.BigEndian.Uint32(b[head-4:]))
+	if count < 1 || count > maxKeys || len(b) != head+count*keyringEntry {
 		return nil, fmt.Errorf("%w: keyring of %d bytes for %d keys", ErrCorrupt, len(b), count)
 	}
 	k = &keyring{current: binary.BigEndian.Uint32(b[1:]), records: make(map[uint32]*secret.Buffer, count)}
@@ -107,8 +157,13 @@ func decodeKeyring(a *secret.Arena, b []byte) (k *keyring, err error) {
 	if k.nameIndex, err = a.From(b[5+secret.KeySize:][:secret.KeySize]); err != nil {
 		return k, err
 	}
+	if rotating {
+		if k.previous, err = a.From(b[5+2*secret.KeySize:][:secret.KeySize]); err != nil {
+			return k, err
+		}
+	}
 	last := uint32(0)
-	for e := b[keyringHead:]; len(e) > 0; e = e[keyringEntry:] {
+	for e := b[head:]; len(e) > 0; e = e[keyringEntry:] {
 		n := binary.BigEndian.Uint32(e)
 		if n <= last {
 			return k, fmt.Errorf("%w: keyring's key %d comes after %d", ErrCorrupt, n, last)
@@ -124,47 +179,45 @@ func decodeKeyring(a *secret.Arena, b []byte) (k *keyring, err error) {
 	return k, nil
 }
 
-// keyZero is the key of the keyring's own record; the caller wipes it.
-func (b *Barrier) keyZero(root *secret.Buffer) (*secret.Buffer, error) {
+// derive makes what is kept of the root key while the barrier is open.
+func (b *Barrier) derive(root *secret.Buffer) (err error) {
 	if root.Len() != secret.KeySize {
-		return nil, fmt.Errorf("barrier: root key of %d bytes, it takes %d", root.Len(), secret.KeySize)
+		return fmt.Errorf("barrier: root key of %d bytes, it takes %d", root.Len(), secret.KeySize)
 	}
-	return b.arena.Derive(root, b.vault[:], keyringInfo, secret.KeySize)
-}
-
-func (tx *Tx) putKeyring(root *secret.Buffer) error {
-	zero, err := tx.b.keyZero(root)
-	if err != nil {
+	if b.zero, err = b.arena.Derive(root, b.vault[:], keyringInfo, secret.KeySize); err != nil {
 		return err
 	}
-	defer zero.Wipe()
-	plaintext, err := tx.b.keys.encode(tx.b.arena)
+	if b.backup, err = b.arena.Derive(root, b.vault[:], backupInfo, secret.KeySize); err != nil {
+		b.zero.Wipe()
+	}
+	return err
+}
+
+// putKeyring takes one write. It changes nothing of what the barrier itself reads with.
+func (tx *Tx) putKeyring() error {
+	plaintext, err := tx.keys.encode(tx.b.arena)
 	if err != nil {
 		return err
 	}
 	defer plaintext.Wipe()
-	return tx.putUnder(0, zero, kindKeyring, onlyID, plaintext.Reveal())
+	return tx.putUnder(0, tx.b.zero, kindKeyring, onlyID, plaintext.Reveal())
 }
 
-func (tx *Tx) loadKeyring(root *secret.Buffer) error {
+func (tx *Tx) loadKeyring() error {
 	raw := tx.store.Get(recordKey(kindKeyring, onlyID))
 	if raw == nil {
 		return fmt.Errorf("%w: there is no keyring", ErrRollback)
 	}
-	r, err := tx.decode(raw, kindKeyring, onlyID)
+	r, err := tx.b.decode(raw, kindKeyring, onlyID)
 	if err != nil {
 		return err
 	}
-	zero, err := tx.b.keyZero(root)
-	if err != nil {
-		return err
-	}
-	defer zero.Wipe()
-	plaintext, err := r.open(tx.b.arena, zero, kindKeyring, onlyID)
+	plaintext, err := r.open(tx.b.arena, tx.b.zero, kindKeyring, onlyID)
 	if err != nil {
 		return fmt.Errorf("keyring: %w", err)
 	}
 	defer plaintext.Wipe()
-	tx.b.keys, err = decodeKeyring(tx.b.arena, plaintext.Reveal())
+	tx.keys, err = decodeKeyring(tx.b.arena, plaintext.Reveal())
+	tx.b.keys = tx.keys
 	return err
 }

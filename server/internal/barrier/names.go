@@ -58,15 +58,29 @@ func cutText(b []byte) (s string, rest []byte, ok bool) {
 	return string(b[:n]), b[n:], true
 }
 
-func (tx *Tx) nameID(kind Kind, name string) (string, error) {
+// nameID is the ID of a name's record, whether there is one or not. While the keyring is rotated the record may still
+// be where the key before puts it; new ones go where the present key does.
+func (tx *Tx) nameID(kind Kind, name string) (id string, known bool, err error) {
 	if err := checkCaller(kind, onlyID); err != nil {
-		return "", err
+		return "", false, err
 	}
 	if len(name) == 0 || len(name) > maxName {
-		return "", fmt.Errorf("%w: name of %d bytes, 1 to %d are allowed", ErrInvalid, len(name), maxName)
+		return "", false, fmt.Errorf("%w: name of %d bytes, 1 to %d are allowed", ErrInvalid, len(name), maxName)
 	}
-	mac := secret.MAC(tx.b.keys.nameIndex, appendText(appendText(nil, string(kind)), name))
-	return hex.EncodeToString(mac[:]), nil
+	id = blindID(tx.keys.nameIndex, kind, name)
+	if _, known = tx.lookup(kindName, id); known || tx.keys.previous == nil {
+		return id, known, nil
+	}
+	before := blindID(tx.keys.previous, kind, name)
+	if _, known = tx.lookup(kindName, before); known {
+		return before, true, nil
+	}
+	return id, false, nil
+}
+
+func blindID(key *secret.Buffer, kind Kind, name string) string {
+	mac := secret.MAC(key, appendText(appendText(nil, string(kind)), name))
+	return hex.EncodeToString(mac[:])
 }
 
 // Claim gives name, which is unique among the records of its kind, to the record id. ErrTaken if another has it; to
@@ -75,11 +89,11 @@ func (tx *Tx) Claim(kind Kind, name, id string) error {
 	if err := checkCaller(kind, id); err != nil {
 		return err
 	}
-	nameID, err := tx.nameID(kind, name)
+	nameID, taken, err := tx.nameID(kind, name)
 	if err != nil {
 		return err
 	}
-	if _, taken := tx.lookup(kindName, nameID); taken {
+	if taken {
 		owner, err := tx.Lookup(kind, name)
 		if err == nil && owner != id {
 			return fmt.Errorf("%w: a record of kind %s has it", ErrTaken, kind)
@@ -91,7 +105,7 @@ func (tx *Tx) Claim(kind Kind, name, id string) error {
 
 // Lookup returns the ID of the record that has the name, or ErrNotFound.
 func (tx *Tx) Lookup(kind Kind, name string) (id string, err error) {
-	nameID, err := tx.nameID(kind, name)
+	nameID, _, err := tx.nameID(kind, name)
 	if err != nil {
 		return "", err
 	}
@@ -111,7 +125,7 @@ func (tx *Tx) Lookup(kind Kind, name string) (id string, err error) {
 
 // Release frees a name. ErrNotFound if nobody has it.
 func (tx *Tx) Release(kind Kind, name string) error {
-	nameID, err := tx.nameID(kind, name)
+	nameID, _, err := tx.nameID(kind, name)
 	if err != nil {
 		return err
 	}

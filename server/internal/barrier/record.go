@@ -137,12 +137,17 @@ func recordKey(kind Kind, id string) []byte {
 	return append(append([]byte(kind), '/'), id...)
 }
 
-func splitKey(key []byte) (kind Kind, id string, err error) {
-	k, id, ok := strings.Cut(string(key), "/")
-	if !ok || !Kind(k).valid() || !validID(id) {
+func splitKey(key string) (kind Kind, id string, err error) {
+	kind, id, ok := cutKey(key)
+	if !ok || !kind.valid() || !validID(id) {
 		return "", "", fmt.Errorf("%w: %.80q is not a record's key", ErrCorrupt, key)
 	}
-	return Kind(k), id, nil
+	return kind, id, nil
+}
+
+func cutKey(key string) (kind Kind, id string, ok bool) {
+	k, id, ok := strings.Cut(key, "/")
+	return Kind(k), id, ok
 }
 
 func (k Kind) valid() bool {

@@ -50,8 +50,8 @@ func decodeRoot(b []byte) (rootRecord, error) {
 // putRoot closes a transaction: the set hash covers all its changes.
 func (tx *Tx) putRoot() error {
 	b := tx.b
-	h := header{keyNumber: b.keys.current, vault: b.vault, epoch: b.epoch, commit: tx.root.commit}
-	raw, err := sealRecord(b.arena, b.keys.records[b.keys.current], h, kindRoot, onlyID, tx.root.encode())
+	h := header{keyNumber: tx.keys.current, vault: b.vault, epoch: tx.epoch, commit: tx.root.commit}
+	raw, err := sealRecord(b.arena, tx.keys.records[tx.keys.current], h, kindRoot, onlyID, tx.root.encode())
 	if err != nil {
 		return fmt.Errorf("barrier: root record: %w", err)
 	}
@@ -63,11 +63,11 @@ func (tx *Tx) loadRoot() error {
 	if raw == nil {
 		return fmt.Errorf("%w: there is no root record", ErrRollback)
 	}
-	r, err := tx.decode(raw, kindRoot, onlyID)
+	r, err := tx.b.decode(raw, kindRoot, onlyID)
 	if err != nil {
 		return err
 	}
-	key, err := tx.key(r.keyNumber)
+	key, err := tx.keys.key(r.keyNumber)
 	if err != nil {
 		return fmt.Errorf("root record: %w", err)
 	}

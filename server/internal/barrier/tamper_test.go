@@ -193,8 +193,8 @@ func TestLaterEpoch(t *testing.T) {
 	s := newBench(t)
 	b := s.create(t)
 	err := b.Update(func(tx *Tx) error {
-		b.epoch = 2
-		defer func() { b.epoch = 1 }()
+		tx.epoch = 2
+		defer func() { tx.epoch = 1 }()
 		return tx.Put("item", "a", nil)
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package barrier
 
 import (
+	"crypto/sha256"
 	"fmt"
 
 	"github.com/strongroom/strongroom/server/internal/store"
@@ -11,8 +12,11 @@ import (
 type Tx struct {
 	b       *Barrier
 	store   *store.Tx
+	keys    *keyring   // the barrier's, or those that this transaction will make its own
+	epoch   uint32     // likewise
 	changes changes    // nil in a View
 	root    rootRecord // what this transaction will commit
+	scratch []byte
 }
 
 // Get returns a record's plaintext on the heap: for metadata, never for secret values. ErrNotFound if there is none.
@@ -60,8 +64,7 @@ func (tx *Tx) Put(kind Kind, id string, plaintext []byte) error {
 }
 
 func (tx *Tx) put(kind Kind, id string, plaintext []byte) error {
-	keys := tx.b.keys
-	return tx.putUnder(keys.current, keys.records[keys.current], kind, id, plaintext)
+	return tx.putUnder(tx.keys.current, tx.keys.records[tx.keys.current], kind, id, plaintext)
 }
 
 func (tx *Tx) putUnder(number uint32, key *secret.Buffer, kind Kind, id string, plaintext []byte) error {
@@ -71,7 +74,7 @@ func (tx *Tx) putUnder(number uint32, key *secret.Buffer, kind Kind, id string, 
 	if len(plaintext) > MaxPlaintext {
 		return fmt.Errorf("%w: %s/%s of %d bytes, at most %d are allowed", ErrLimit, kind, id, len(plaintext), MaxPlaintext)
 	}
-	h := header{keyNumber: number, vault: tx.b.vault, epoch: tx.b.epoch, commit: tx.root.commit}
+	h := header{keyNumber: number, vault: tx.b.vault, epoch: tx.epoch, commit: tx.root.commit}
 	raw, err := sealRecord(tx.b.arena, key, h, kind, id, plaintext)
 	if err != nil {
 		return fmt.Errorf("barrier: encrypt %s/%s: %w", kind, id, err)
@@ -83,7 +86,8 @@ func (tx *Tx) putUnder(number uint32, key *secret.Buffer, kind Kind, id string, 
 	if err != nil {
 		return err
 	}
-	tx.note(kind, id, &entry{commit: h.commit, term: tx.b.term(r, kind, id)})
+	e := entryOf(r)
+	tx.note(kind, id, &e)
 	return nil
 }
 
@@ -112,12 +116,17 @@ func (tx *Tx) delete(kind Kind, id string) error {
 // note carries a change into the set hash and remembers it for the index.
 func (tx *Tx) note(kind Kind, id string, e *entry) {
 	if old, known := tx.lookup(kind, id); known {
-		tx.root.set = tx.root.set.minus(old.term)
+		tx.root.set = tx.root.set.minus(tx.term(&old, kind, id))
 	}
 	if e != nil {
-		tx.root.set = tx.root.set.plus(e.term)
+		tx.root.set = tx.root.set.plus(tx.term(e, kind, id))
 	}
 	tx.changes[recordName{kind, id}] = e
+}
+
+func (tx *Tx) term(e *entry, kind Kind, id string) (t sum) {
+	t, tx.scratch = tx.keys.term(tx.scratch, e, kind, id)
+	return t
 }
 
 // SetLog sets what this commit says of the audit log. Without it the commit repeats what the last one said.
@@ -163,17 +172,16 @@ func (tx *Tx) lookup(kind Kind, id string) (entry, bool) {
 		}
 		return *e, true
 	}
-	e, known := tx.b.index[kind][id]
-	return e, known
+	return tx.b.index.get(kind, id)
 }
 
 func (tx *Tx) count(kind Kind) int {
-	n := len(tx.b.index[kind])
+	n := len(tx.b.index.records[kind])
 	for name, e := range tx.changes {
 		if name.kind != kind {
 			continue
 		}
-		_, before := tx.b.index[kind][name.id]
+		_, before := tx.b.index.get(kind, name.id)
 		switch after := e != nil; {
 		case after && !before:
 			n++
@@ -203,36 +211,36 @@ func (tx *Tx) check(raw []byte, kind Kind, id string) (record, *secret.Buffer, e
 	if !known {
 		return record{}, nil, fmt.Errorf("%w: %s/%.80q was added", ErrRollback, kind, id)
 	}
-	r, err := tx.decode(raw, kind, id)
+	r, err := tx.b.decode(raw, kind, id)
 	if err != nil {
 		return record{}, nil, err
 	}
 	if r.commit != e.commit {
 		return record{}, nil, fmt.Errorf("%w: %s/%s is of commit %d, the last was %d", ErrRollback, kind, id, r.commit, e.commit)
 	}
-	if tx.b.term(r, kind, id) != e.term {
+	if sha256.Sum256(r.ciphertext) != e.digest {
 		return record{}, nil, fmt.Errorf("%w: %s/%s is not what commit %d wrote", ErrCorrupt, kind, id, e.commit)
 	}
-	key, err := tx.key(r.keyNumber)
+	key, err := tx.keys.key(r.keyNumber)
 	if err != nil {
 		return record{}, nil, fmt.Errorf("%s/%s: %w", kind, id, err)
 	}
 	return r, key, nil
 }
 
-func (tx *Tx) decode(raw []byte, kind Kind, id string) (record, error) {
+func (b *Barrier) decode(raw []byte, kind Kind, id string) (record, error) {
 	r, err := decodeRecord(raw)
 	if err != nil {
 		return record{}, fmt.Errorf("%s/%s: %w", kind, id, err)
 	}
-	if r.vault != tx.b.vault {
-		return record{}, fmt.Errorf("%w: %s/%s belongs to vault %x, this is %x", ErrCorrupt, kind, id, r.vault, tx.b.vault)
+	if r.vault != b.vault {
+		return record{}, fmt.Errorf("%w: %s/%s belongs to vault %x, this is %x", ErrCorrupt, kind, id, r.vault, b.vault)
 	}
 	return r, nil
 }
 
-func (tx *Tx) key(number uint32) (*secret.Buffer, error) {
-	key := tx.b.keys.records[number]
+func (k *keyring) key(number uint32) (*secret.Buffer, error) {
+	key := k.records[number]
 	if key == nil {
 		return nil, fmt.Errorf("%w: the keyring has no key %d", ErrCorrupt, number)
 	}

@@ -1,16 +1,18 @@
-// Package catalogue knows the applications that credentials are for. It reads
-// what package configs embeds and decides nothing about any credential.
+// Package catalogue knows the applications that credentials are for: their auth types and fields, where they are
+// reached, how a credential goes on their requests, and what their own tools read. It reads what package configs
+// embeds, and an admin's folder that adds to it or overrides it. It decides nothing about any credential and calls
+// nobody.
 package catalogue
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
-
-	"go.yaml.in/yaml/v4"
+	"time"
 
 	"github.com/strongroom/strongroom/shared/credential"
 )
@@ -18,79 +20,77 @@ import (
 // ErrUnknown means that the catalogue has no such application.
 var ErrUnknown = errors.New("no such application")
 
-// Application is one entry.
-type Application struct {
-	Name      string                `yaml:"name"`
-	Title     string                `yaml:"title"`
-	Category  string                `yaml:"category"`
-	AuthTypes []credential.AuthType `yaml:"auth_types"`
-	Own       []Field               `yaml:"fields"`
-}
-
-// Field is a field that the application adds to those of the auth type.
-type Field struct {
-	Name     string `yaml:"name"`
-	Help     string `yaml:"help"`
-	Required bool   `yaml:"required"`
-	Origin   bool   `yaml:"origin"` // a URL whose origin the value may be sent to
-}
+// Limits of what is read.
+const (
+	maxFile  = 64 << 10 // bytes of one file
+	maxFiles = 1000
+)
 
 // Catalogue is the set of applications. It does not change after Load.
 type Catalogue struct {
 	applications []Application // by name
 }
 
-// Load reads and checks every applications/*.yaml of files.
-func Load(files fs.FS) (*Catalogue, error) {
-	names, err := fs.Glob(files, "applications/*.yaml")
-	if err != nil {
+// Load reads and checks every applications/*.yaml of files and every *.yaml of the overriding folders. An application
+// of a later folder takes the place of the one of its name. An error names the file and the field.
+func Load(files fs.FS, overrides ...fs.FS) (*Catalogue, error) {
+	byName := map[string]Application{}
+	if err := read(files, "applications", byName); err != nil {
 		return nil, err
 	}
-	c := &Catalogue{}
-	for _, name := range names {
-		text, err := fs.ReadFile(files, name)
-		if err != nil {
+	for _, override := range overrides {
+		if err := read(override, ".", byName); err != nil {
 			return nil, err
 		}
-		app, err := parse(text)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		if name != "applications/"+app.Name+".yaml" {
-			return nil, fmt.Errorf("%s: name is %s, the file must be called after it", name, app.Name)
-		}
+	}
+	c := &Catalogue{}
+	for _, app := range byName {
 		c.applications = append(c.applications, app)
 	}
 	slices.SortFunc(c.applications, func(a, b Application) int { return strings.Compare(a.Name, b.Name) })
 	return c, nil
 }
 
-func parse(text []byte) (Application, error) {
-	var app Application
-	loader, err := yaml.NewLoader(bytes.NewReader(text), yaml.WithKnownFields(), yaml.WithUniqueKeys())
+func read(files fs.FS, dir string, into map[string]Application) error {
+	names, err := fs.Glob(files, path.Join(dir, "*.yaml"))
 	if err != nil {
-		return app, err
+		return err
 	}
-	if err := loader.Load(&app); err != nil {
-		return app, err
+	if len(names) > maxFiles {
+		return fmt.Errorf("%d applications, at most %d are read", len(names), maxFiles)
 	}
-	if err := credential.ValidName("name", app.Name); err != nil {
-		return app, err
-	}
-	if app.Title == "" || app.Category == "" || len(app.AuthTypes) == 0 {
-		return app, errors.New("title, category and auth_types are required")
-	}
-	for _, t := range app.AuthTypes {
-		if t.Fields() == nil {
-			return app, fmt.Errorf("auth_types: %q is not known", t)
+	for _, name := range names {
+		app, err := readFile(files, name)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
-	}
-	for _, f := range app.Own {
-		if err := credential.ValidField(f.Name); err != nil {
-			return app, err
+		if path.Base(name) != app.Name+".yaml" {
+			return fmt.Errorf("%s: name: it is %s, the file must be called after it", name, app.Name)
 		}
+		into[app.Name] = app
 	}
-	return app, nil
+	return nil
+}
+
+func readFile(files fs.FS, name string) (Application, error) {
+	// Looked at before it is opened: the opening of a named pipe would wait for a writer.
+	info, err := fs.Stat(files, name)
+	if err != nil {
+		return Application{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return Application{}, errors.New("not a regular file")
+	}
+	f, err := files.Open(name)
+	if err != nil {
+		return Application{}, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return Application{}, err
+	}
+	return parse(text)
 }
 
 // List returns every application, by name.
@@ -98,41 +98,152 @@ func (c *Catalogue) List() []Application { return slices.Clone(c.applications) }
 
 // Get returns one application or ErrUnknown with the names that exist.
 func (c *Catalogue) Get(name string) (Application, error) {
-	i := slices.IndexFunc(c.applications, func(a Application) bool { return a.Name == name })
-	if i < 0 {
-		known := make([]string, len(c.applications))
-		for i, a := range c.applications {
-			known[i] = a.Name
+	known := make([]string, len(c.applications))
+	for i := range c.applications {
+		if c.applications[i].Name == name {
+			return c.applications[i], nil
 		}
-		return Application{}, fmt.Errorf("%w %q; there is: %s", ErrUnknown, name, strings.Join(known, ", "))
+		known[i] = c.applications[i].Name
 	}
-	return c.applications[i], nil
+	return Application{}, fmt.Errorf("%w %q; there is: %s", ErrUnknown, name, strings.Join(known, ", "))
 }
 
-// Fields returns all fields of a credential of auth type t.
+// auth is what the application says of an auth type; nothing where it does not take it.
+func (a Application) auth(t credential.AuthType) Auth {
+	for _, auth := range a.Auth {
+		if auth.Type == t {
+			return auth
+		}
+	}
+	return Auth{}
+}
+
+// Fields returns all fields of a credential of auth type t: the type's own as the application has them, then the
+// application's.
 func (a Application) Fields(t credential.AuthType) ([]credential.Field, error) {
 	if !slices.Contains(a.AuthTypes, t) {
 		return nil, fmt.Errorf("%w auth type %q: %s takes %v", credential.ErrInvalid, t, a.Name, a.AuthTypes)
 	}
 	fields := t.Fields()
-	for _, f := range a.Own {
-		fields = append(fields, credential.Field{Name: f.Name, Required: f.Required, Help: f.Help})
+	for _, f := range slices.Concat(a.auth(t).Own, a.Own) {
+		i := slices.IndexFunc(fields, func(g credential.Field) bool { return g.Name == f.Name })
+		if i < 0 {
+			fields = append(fields, credential.Field{Name: f.Name})
+			i = len(fields) - 1
+		}
+		f.over(&fields[i])
 	}
 	return fields, nil
 }
 
-// Origins reads where a value may be sent to out of the plain fields.
-func (a Application) Origins(plain map[string]string) ([]credential.Origin, error) {
+// Origins reads out of the plain fields where a value of auth type t may be sent to: by the application's templates
+// and URL fields, and for OAuth 2.0 the token endpoint. A template with an empty field gives none.
+func (a Application) Origins(t credential.AuthType, plain map[string]string) ([]credential.Origin, error) {
+	fields, err := a.Fields(t)
+	if err != nil {
+		return nil, err
+	}
+	filled := fill(fields, plain)
 	var origins []credential.Origin
-	for _, f := range a.Own {
-		if plain[f.Name] == "" || !f.Origin {
-			continue
+	add := func(field, url string) error {
+		o, err := credential.OriginOfAny(field, url)
+		if err == nil && !slices.Contains(origins, o) {
+			origins = append(origins, o)
 		}
-		o, err := credential.OriginOf(f.Name, plain[f.Name])
+		return err
+	}
+	auth := a.auth(t)
+	templates, own := a.OriginTemplates, slices.Concat(a.Own, auth.Own)
+	if len(auth.Origins) > 0 {
+		templates, own = auth.Origins, auth.Own
+	}
+	for _, f := range own {
+		if f.Origin && filled[f.Name] != "" {
+			if err := add(f.Name, filled[f.Name]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if t == credential.OAuth2 {
+		if filled["token_url"] != "" {
+			templates = append(slices.Clone(templates), filled["token_url"])
+		} else if a.OAuth2 != nil {
+			templates = append(slices.Clone(templates), a.OAuth2.TokenURL)
+		}
+	}
+	for _, template := range templates {
+		url, whole, err := expandURL(template, fields, filled)
 		if err != nil {
 			return nil, err
 		}
-		origins = append(origins, o)
+		if whole {
+			if err := add("origins", url); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return origins, nil
+}
+
+// Probe is the request that shows whether a credential of auth type t is good; nil where there is none. Its URL is
+// filled with [Application.Filled] fields by [Application.ProbeURL].
+func (a Application) Probe(t credential.AuthType) *Request {
+	auth := a.auth(t)
+	switch {
+	case auth.Type == "", auth.Inject.None, t == credential.SSHKey, t == credential.WebhookSecret:
+		return nil
+	case auth.Validate != nil:
+		return auth.Validate
+	}
+	return a.Validate
+}
+
+// ProbeURL is where Probe goes for a credential with these plain fields.
+func (a Application) ProbeURL(t credential.AuthType, plain map[string]string) (string, error) {
+	fields, err := a.Fields(t)
+	if err != nil {
+		return "", err
+	}
+	p := a.Probe(t)
+	if p == nil {
+		return "", fmt.Errorf("%w auth type %q: %s has no request that would show whether it is good", credential.ErrInvalid, t, a.Name)
+	}
+	text, whole, err := expandURL(p.URL, fields, fill(fields, plain))
+	if err == nil && !whole {
+		err = fmt.Errorf("%w field: the request that shows whether the credential is good needs more of them: %s", credential.ErrInvalid, p.URL)
+	}
+	return text, err
+}
+
+// Filled gives the plain fields of a credential with the application's defaults in the place of absent ones, as
+// requests need them.
+func (a Application) Filled(t credential.AuthType, plain map[string]string) map[string]string {
+	fields, err := a.Fields(t)
+	if err != nil {
+		return plain
+	}
+	return fill(fields, plain)
+}
+
+// Injection says how a credential of auth type t goes on the application's requests.
+func (a Application) Injection(t credential.AuthType) credential.Injection { return a.auth(t).Inject }
+
+// Environment names, for a credential of auth type t, the field that each variable of the application's own tools
+// takes.
+func (a Application) Environment(t credential.AuthType) map[string]string { return a.auth(t).Env }
+
+// DefaultExpiry is how long the application's credentials of auth type t last where nothing else is known; 0: no end.
+func (a Application) DefaultExpiry(t credential.AuthType) time.Duration {
+	return time.Duration(a.auth(t).ExpiresDays) * 24 * time.Hour
+}
+
+// fill gives the plain fields with defaults in the place of those that are absent.
+func fill(fields []credential.Field, plain map[string]string) map[string]string {
+	out := map[string]string{}
+	for _, f := range fields {
+		if out[f.Name] = plain[f.Name]; out[f.Name] == "" {
+			out[f.Name] = f.Default
+		}
+	}
+	return out
 }

@@ -2,9 +2,14 @@ package catalogue
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/strongroom/strongroom/configs"
 	"github.com/strongroom/strongroom/shared/credential"
@@ -20,6 +25,9 @@ func TestWhatIsBuiltIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if want := []credential.AuthType{"basic", "digest", "api_key", "access_token", "oauth1", "oauth2", "client_certificate"}; !slices.Equal(app.AuthTypes, want) {
+		t.Errorf("auth types %v, want %v", app.AuthTypes, want)
+	}
 	fields, err := app.Fields(credential.Basic)
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +42,7 @@ func TestWhatIsBuiltIn(t *testing.T) {
 	if _, err := app.Fields("telepathy"); !errors.Is(err, credential.ErrInvalid) {
 		t.Errorf("another auth type: %v", err)
 	}
-	origins, err := app.Origins(map[string]string{"url": "https://API.example.com/v1", "username": "https://evil.example.com"})
+	origins, err := app.Origins(credential.Basic, map[string]string{"url": "https://API.example.com/v1", "username": "https://evil.example.com"})
 	if err != nil || len(origins) != 1 || origins[0].String() != "https://api.example.com:443" {
 		t.Errorf("origins %v, %v", origins, err)
 	}
@@ -43,31 +51,273 @@ func TestWhatIsBuiltIn(t *testing.T) {
 	}
 }
 
+// The applications that there are, typed by hand.
+const names = "active-directory afas aws azure azure-devops bamboohr bitbucket box confluence connectwise docker-registry " +
+	"dropbox easyvista entra-id exact-online exchange freshdesk freshservice ftp generic-rest generic-webhook github gitlab " +
+	"google-cloud google-drive google-workspace haloitsm hubspot intune ivanti jenkins jira kubernetes lakeside lansweeper ldap " +
+	"magento mailchimp manageengine-servicedesk-plus marketo microsoft-teams mongodb mysql npm openai oracle outlook postgresql " +
+	"redis salesforce sendgrid servicenow sftp sharepoint shopify slack smtp-imap solarwinds sql-server ssh stripe topdesk twilio " +
+	"twitch vmware-vcenter whatsapp woocommerce x xurrent zendesk zoom"
+
+func builtIn(t testing.TB) *Catalogue {
+	t.Helper()
+	c, err := Load(configs.Applications)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestEveryApplication(t *testing.T) {
+	t.Parallel()
+	var got []string
+	for _, app := range builtIn(t).List() {
+		got = append(got, app.Name)
+		if len(app.Docs) == 0 && app.Name != "generic-rest" {
+			t.Errorf("%s names no page of its vendor", app.Name)
+		}
+		for _, auth := range app.AuthTypes {
+			fields, err := app.Fields(auth)
+			if err != nil {
+				t.Errorf("%s: %v", app.Name, err)
+			}
+			for _, own := range auth.Fields() {
+				i := slices.IndexFunc(fields, func(f credential.Field) bool { return f.Name == own.Name })
+				if i < 0 || fields[i].Secret != own.Secret || fields[i].ServerOnly != own.ServerOnly || own.Required && own.Secret && !fields[i].Required {
+					t.Errorf("%s with %s: field %s is missing, or its secrecy is changed", app.Name, auth, own.Name)
+				}
+			}
+			origins, err := app.Origins(auth, samples(fields))
+			if err != nil || len(origins) == 0 && auth != credential.WebhookSecret {
+				t.Errorf("%s with %s: origins %v, %v", app.Name, auth, origins, err)
+			}
+			if app.Probe(auth) == nil {
+				continue
+			}
+			url, err := app.ProbeURL(auth, samples(fields))
+			if err != nil || !strings.HasPrefix(url, "https://") {
+				t.Errorf("%s with %s: the probe goes to %q, %v", app.Name, auth, url, err)
+			}
+		}
+	}
+	if text := strings.Join(got, " "); text != names {
+		t.Errorf("there is %s\nwant %s", text, names)
+	}
+}
+
+// What a credential of some applications is, typed by hand from their vendors' pages.
+func TestWhatVendorsSay(t *testing.T) {
+	t.Parallel()
+	c := builtIn(t)
+	for _, v := range []struct {
+		app     string
+		auth    credential.AuthType
+		plain   map[string]string
+		origins string
+		probe   string
+		inject  credential.Injection
+		env     string
+	}{
+		{"salesforce", "oauth2", map[string]string{"url": "https://acme.my.salesforce.com"}, "https://acme.my.salesforce.com:443",
+			"https://acme.my.salesforce.com/services/oauth2/userinfo", credential.Injection{}, "SF_ACCESS_TOKEN=access_token SF_ORG_INSTANCE_URL=url"},
+		{"servicenow", "api_key", map[string]string{"instance": "dev1"}, "https://dev1.service-now.com:443",
+			"https://dev1.service-now.com/api/now/table/sys_user?sysparm_limit=1&sysparm_fields=sys_id", credential.Injection{Header: "x-sn-apikey"}, ""},
+		{"jira", "basic", map[string]string{"url": "https://acme.atlassian.net/"}, "https://acme.atlassian.net:443", "https://acme.atlassian.net/rest/api/2/myself", credential.Injection{}, ""},
+		{"jira", "oauth2", map[string]string{"url": "https://acme.atlassian.net"}, "https://api.atlassian.com:443 https://auth.atlassian.com:443",
+			"https://api.atlassian.com/oauth/token/accessible-resources", credential.Injection{}, ""},
+		{"github", "access_token", nil, "https://api.github.com:443", "https://api.github.com/user", credential.Injection{}, "GH_TOKEN=token GITHUB_TOKEN=token"},
+		{"github", "access_token", map[string]string{"url": "https://git.acme.example/api/v3"}, "https://git.acme.example:443", "https://git.acme.example/api/v3/user", credential.Injection{}, "GH_TOKEN=token GITHUB_TOKEN=token"},
+		{"gitlab", "access_token", nil, "https://gitlab.com:443", "https://gitlab.com/api/v4/user", credential.Injection{Header: "PRIVATE-TOKEN"}, "GITLAB_TOKEN=token"},
+		{"azure-devops", "access_token", map[string]string{"organization": "acme"}, "https://dev.azure.com:443 https://vssps.dev.azure.com:443",
+			"https://dev.azure.com/acme/_apis/projects?api-version=7.1&$top=1", credential.Injection{Basic: ":{token}"}, "AZURE_DEVOPS_EXT_PAT=token"},
+		{"entra-id", "api_key", map[string]string{"tenant": "t1", "client_id": "c1"}, "https://graph.microsoft.com:443 https://login.microsoftonline.com:443", "",
+			credential.Injection{None: true}, "AZURE_CLIENT_ID=client_id AZURE_CLIENT_SECRET=key AZURE_TENANT_ID=tenant"},
+		{"slack", "access_token", nil, "https://slack.com:443", "https://slack.com/api/auth.test", credential.Injection{}, "SLACK_BOT_TOKEN=token"},
+		{"shopify", "access_token", map[string]string{"shop": "acme"}, "https://acme.myshopify.com:443",
+			"https://acme.myshopify.com/admin/oauth/access_scopes.json", credential.Injection{Header: "X-Shopify-Access-Token"}, ""},
+		{"stripe", "api_key", nil, "https://api.stripe.com:443 https://files.stripe.com:443", "https://api.stripe.com/v1/balance",
+			credential.Injection{Header: "Authorization", Prefix: "Bearer "}, "STRIPE_API_KEY=key"},
+		{"mailchimp", "api_key", map[string]string{"data_center": "us21"}, "https://us21.api.mailchimp.com:443", "https://us21.api.mailchimp.com/3.0/ping", credential.Injection{Basic: "anystring:{key}"}, ""},
+		{"twilio", "api_key", map[string]string{"account_sid": "AC1", "key_sid": "SK1"}, "https://api.twilio.com:443",
+			"https://api.twilio.com/2010-04-01/Accounts/AC1/Messages.json?PageSize=1", credential.Injection{Basic: "{key_sid}:{key}"},
+			"TWILIO_ACCOUNT_SID=account_sid TWILIO_API_KEY=key_sid TWILIO_API_SECRET=key"},
+		{"aws", "api_key", map[string]string{"region": "eu-central-1", "access_key_id": "A"}, "https://sts.eu-central-1.amazonaws.com:443", "", credential.Injection{None: true},
+			"AWS_ACCESS_KEY_ID=access_key_id AWS_DEFAULT_REGION=region AWS_REGION=region AWS_SECRET_ACCESS_KEY=key AWS_SESSION_TOKEN=session_token"},
+		{"postgresql", "basic", map[string]string{"host": "db.acme.example", "username": "u"}, "postgres://db.acme.example:5432", "", credential.Injection{None: true},
+			"PGDATABASE=database PGHOST=host PGPASSWORD=password PGPORT=port PGSSLMODE=sslmode PGUSER=username"},
+		{"active-directory", "basic", map[string]string{"host": "dc1.acme.example", "username": "u", "domain": "acme.example"}, "ldaps://dc1.acme.example:636", "", credential.Injection{None: true}, ""},
+	} {
+		app, err := c.Get(v.app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := v.app + " with " + string(v.auth)
+		var origins []string
+		got, err := app.Origins(v.auth, v.plain)
+		for _, o := range got {
+			origins = append(origins, o.String())
+		}
+		if text := strings.Join(origins, " "); err != nil || text != v.origins {
+			t.Errorf("%s: origins %s, %v; want %s", name, text, err, v.origins)
+		}
+		if probe, err := app.ProbeURL(v.auth, v.plain); probe != v.probe || (err == nil) != (v.probe != "") {
+			t.Errorf("%s: probe %s, %v; want %s", name, probe, err, v.probe)
+		}
+		if diff := cmp.Diff(v.inject, app.Injection(v.auth)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		var env []string
+		for variable, field := range app.Environment(v.auth) {
+			env = append(env, variable+"="+field)
+		}
+		slices.Sort(env)
+		if text := strings.Join(env, " "); text != v.env {
+			t.Errorf("%s: environment %s, want %s", name, text, v.env)
+		}
+	}
+}
+
+// What a field says cannot move a template's origin.
+func TestFieldsStayInTheirPlace(t *testing.T) {
+	t.Parallel()
+	app, err := builtIn(t).Get("servicenow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, instance := range []string{"evil.example/", "evil.example#", "evil.example?", "a@evil.example", "evil.example:443/", "a b", "a\\b", "é", ".", "a..b", "-a", "%2f", "a\n"} {
+		if o, err := app.Origins(credential.Basic, map[string]string{"instance": instance}); !errors.Is(err, credential.ErrInvalid) || !strings.Contains(err.Error(), "field instance") {
+			t.Errorf("%q: origins %v, %v", instance, o, err)
+		}
+	}
+	if o, err := app.Origins(credential.Basic, nil); err != nil || len(o) != 0 {
+		t.Errorf("without the field: origins %v, %v", o, err)
+	}
+	pg, err := builtIn(t).Get("postgresql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]string{"10.0.0.1": "postgres://10.0.0.1:5432", "[fd00::1]": "postgres://[fd00::1]:5432"} {
+		if o, err := pg.Origins(credential.Basic, map[string]string{"host": host}); err != nil || len(o) != 1 || o[0].String() != want {
+			t.Errorf("%s: %v, %v; want %s", host, o, err, want)
+		}
+	}
+	twilio, err := builtIn(t).Get("twilio")
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, err := twilio.ProbeURL(credential.APIKey, map[string]string{"account_sid": "../../x?y#z", "key_sid": "s"})
+	if err != nil || url != "https://api.twilio.com/2010-04-01/Accounts/..%2F..%2Fx%3Fy%23z/Messages.json?PageSize=1" {
+		t.Errorf("a path: %s, %v", url, err)
+	}
+}
+
+func TestOAuth2SendsToTheTokenEndpoint(t *testing.T) {
+	t.Parallel()
+	app, err := builtIn(t).Get("generic-rest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := app.Origins(credential.OAuth2, map[string]string{"url": "https://api.example.com", "token_url": "https://login.example.com/token", "authorize_url": "https://people.example.com"})
+	if err != nil || len(got) != 2 || got[1].String() != "https://login.example.com:443" {
+		t.Errorf("origins %v, %v", got, err)
+	}
+}
+
+func TestOverride(t *testing.T) {
+	t.Parallel()
+	ours := "name: slack\ntitle: Our Slack\ncategory: chat\nauth_types: [{type: access_token}]\norigins: [\"https://slack.acme.example\"]\n"
+	own := "name: own-app\ntitle: Own\ncategory: c\nauth_types: [{type: basic}]\n"
+	c, err := Load(configs.Applications, fstest.MapFS{"slack.yaml": {Data: []byte(ours)}, "own-app.yaml": {Data: []byte(own)}, "notes.txt": {Data: []byte("x")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slack, err := c.Get("slack")
+	if err != nil || slack.Title != "Our Slack" || len(slack.AuthTypes) != 1 {
+		t.Errorf("%+v, %v", slack, err)
+	}
+	if len(c.List()) != len(strings.Fields(names))+1 {
+		t.Errorf("%d applications", len(c.List()))
+	}
+	if _, err := c.Get("own-app"); err != nil {
+		t.Error(err)
+	}
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "folder.yaml"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(configs.Applications, os.DirFS(dir)); err == nil || !strings.Contains(err.Error(), "folder.yaml: not a regular file") {
+		t.Errorf("%v, want the folder named", err)
+	}
+	if _, err := Load(configs.Applications, fstest.MapFS{"bad.yaml": {Data: []byte("name: bad\n")}}); err == nil || !strings.Contains(err.Error(), "bad.yaml") {
+		t.Errorf("%v, want the file named", err)
+	}
+}
+
 func TestFilesThatAreWrong(t *testing.T) {
 	t.Parallel()
-	const good = "name: x\ntitle: X\ncategory: c\nauth_types: [basic]\n"
+	const good = "name: x\ntitle: X\ncategory: c\nauth_types:\n  - type: basic\n  - type: oauth2\n"
+	const oauth = good + "oauth2: {token_url: \"https://a.example/t\", grants: [client_credentials]"
 	for text, want := range map[string]string{
-		good + "colour: red\n":                         "colour",
-		good + "name: x\n":                             "name",
-		"name: y" + good[len("name: x"):]:              "must be called after it",
-		"name: X y" + good[len("name: x"):]:            "name",
-		"name: x\ntitle: X\ncategory: c\n":             "required",
-		good + "fields: [{name: \"a b\"}]\n":           "field name",
-		strings.Replace(good, "basic", "telepathy", 1): "telepathy",
-		"": "",
+		good + "colour: red\n":                                                                      "colour",
+		good + "name: x\n":                                                                          "name",
+		"name: y" + good[len("name: x"):]:                                                           "must be called after it",
+		"name: X y" + good[len("name: x"):]:                                                         "name",
+		"name: x\ntitle: X\ncategory: c\n":                                                          "required",
+		good + "fields: [{name: \"a b\"}]\n":                                                        "fields[0].name",
+		good + "fields: [{name: a}]\n":                                                              "fields[0].help: a needs one",
+		strings.Replace(good, "basic", "telepathy", 1):                                              "auth_types[0].type: \"telepathy\" is not known",
+		strings.Replace(good, "oauth2", "basic", 1):                                                 "auth_types[1].type: basic stands there twice",
+		good + "fields: [{name: a, help: h, format: colour}]\n":                                     "fields[0].format",
+		good + "fields: [{name: a, help: h, format: choice}]\n":                                     "fields[0].choices",
+		good + "fields: [{name: a, help: h, choices: [b]}]\n":                                       "fields[0].choices",
+		good + "fields: [{name: a, help: h, format: port, default: x}]\n":                           "fields[0].default",
+		good + "fields: [{name: a, help: h, secret: true, default: x}]\n":                           "fields[0].secret",
+		good + "fields: [{name: a, help: h, format: host, origin: true}]\n":                         "fields[0].origin",
+		good + "fields: [{name: a, help: h, server_only: true}]\n":                                  "fields[0].server_only",
+		good + "fields: [{name: username, secret: true}]\n":                                         "fields[0].secret",
+		good + "docs: [\"http://a.example\"]\n":                                                     "docs[0]: it must be an https link",
+		good + "origins: [\"https://{nope}.example\"]\n":                                            "origins[0]",
+		good + "origins: [\"https://{password}.example\"]\n":                                        "origins[0]",
+		good + "origins: [\"https://{client_id\"]\n":                                                "origins[0]",
+		good + "origins: [\"gopher://a.example\"]\n":                                                "origins[0]",
+		good + "origins: [\"\"]\n":                                                                  "origins[0]",
+		good + "validate: {method: DELETE, url: \"https://a.example\", status: [200]}\n":            "validate.method",
+		good + "validate: {method: GET, url: \"https://a.example\", status: [200]}\n":               "validate.url: it is outside the origins",
+		good + "validate: {method: GET, url: \"https://a.example\"}\n":                              "validate.status",
+		good + "files: [{path: p, template: \"{nope}\", type: basic}]\n":                            "files[0].template",
+		good + "files: [{path: p, template: x, type: digest}]\n":                                    "files[0].type",
+		strings.Replace(good, "basic", "basic\n    env: {A: nope}", 1):                              "auth_types[0].env.A",
+		strings.Replace(good, "basic", "basic\n    env: {\"A=B\": password}", 1):                    "auth_types[0].env",
+		strings.Replace(good, "oauth2", "oauth2\n    env: {A: refresh_token}", 1):                   "auth_types[1].env.A: refresh_token never leaves the server",
+		strings.Replace(good, "basic", "basic\n    inject: {header: a, query: b}", 1):               "auth_types[0].inject: one place",
+		strings.Replace(good, "basic", "basic\n    inject: {header: \"a b\"}", 1):                   "auth_types[0].inject.header",
+		strings.Replace(good, "basic", "basic\n    inject: {basic: x}", 1):                          "auth_types[0].inject.basic",
+		strings.Replace(good, "basic", "basic\n    inject: {basic: \"{nope}:x\"}", 1):               "auth_types[0].inject.basic",
+		strings.Replace(good, "basic", "basic\n    inject: {headers: {A: \"{password}\"}}", 1):      "auth_types[0].inject.headers.A",
+		strings.Replace(good, "basic", "basic\n    expires_days: -1", 1):                            "auth_types[0].expires_days",
+		oauth + ", client_auth: magic}\n":                                                           "oauth2.client_auth",
+		strings.Replace(oauth, "client_cr", "mind_r", 1) + "}\n":                                    "oauth2.grants[0]",
+		strings.Replace(oauth, "client_credentials", "authorization_code", 1) + "}\n":               "oauth2.authorize_url",
+		strings.Replace(oauth, "https", "http", 1) + "}\n":                                          "oauth2.token_url",
+		"name: x\ntitle: X\ncategory: c\nauth_types: [{type: basic}]\n" + oauth[len(good):] + "}\n": "oauth2: auth_types does not have it",
+		good + "---\n" + good:                                                                       "more than one document",
+		good + "#" + strings.Repeat("x", 64<<10):                                                    "at most 65536 bytes are read",
+		"":                                                                                          "name",
 	} {
 		_, err := Load(fstest.MapFS{"applications/x.yaml": {Data: []byte(text)}})
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "applications/x.yaml") {
-			t.Errorf("%q: %v, want the file and %q named", text, err, want)
+			t.Errorf("%.120q: %v, want the file and %q named", text, err, want)
 		}
 	}
-	if _, err := Load(fstest.MapFS{"applications/x.yaml": {Data: []byte(good)}}); err != nil {
-		t.Errorf("control: %v", err)
+	for _, text := range []string{good, oauth + "}\n"} {
+		if _, err := Load(fstest.MapFS{"applications/x.yaml": {Data: []byte(text)}}); err != nil {
+			t.Errorf("control: %v", err)
+		}
 	}
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add([]byte("name: x\ntitle: X\ncategory: c\nauth_types: [basic]\nfields: [{name: url, origin: true}]\n"))
+	f.Add([]byte("name: x\ntitle: X\ncategory: c\nauth_types: [{type: basic}]\nfields: [{name: url, help: h, origin: true}]\norigins: [\"https://{url}\"]\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if len(text) > 64<<10 {
 			return

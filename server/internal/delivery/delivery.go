@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
 
+	"github.com/strongroom/strongroom/server/internal/admission"
 	"github.com/strongroom/strongroom/server/internal/audit"
 	"github.com/strongroom/strongroom/server/internal/fleet"
 	"github.com/strongroom/strongroom/server/internal/vault"
@@ -31,27 +32,25 @@ import (
 
 // Delivery serves agents from New until Stop.
 type Delivery struct {
-	fleet *fleet.Fleet
-	vault *vault.Vault
-	audit *audit.Log
-	arena *secret.Arena
-	log   *slog.Logger
-	now   func() time.Time
+	fleet       *fleet.Fleet
+	vault       *vault.Vault
+	audit       *audit.Log
+	checkpoints *audit.Checkpoints
+	arena       *secret.Arena
+	log         *slog.Logger
+	now         func() time.Time
 
-	server     *grpc.Server
-	joins      *rate.Limiter
-	recoveries *rate.Limiter
-	kick       chan struct{} // a change may have ended leases
-	done       chan struct{}
-	stop       sync.Once
+	server    *grpc.Server
+	strangers *strangers
+	kick      chan struct{} // a change may have ended leases
+	grown     chan struct{} // there is a new checkpoint
+	done      chan struct{}
+	stop      sync.Once
 
 	mu       sync.Mutex
 	sessions map[string]*session // by host ID
 	given    map[string]given    // by host ID
 	limits   map[string]*limits  // by host ID
-	// turnedAway is when each host that is not admitted was last logged. Only
-	// holders of a certificate of ours get into it.
-	turnedAway map[string]time.Time
 }
 
 // service has the protocol's methods, so that the exported type is free of
@@ -67,31 +66,31 @@ type service struct {
 const (
 	maxRequest = 256 << 10
 	maxHeaders = 16 << 10
-	// joinTime is how long a connection without a certificate lasts.
-	joinTime = 30 * time.Second
 )
 
 // New makes the agents' server. The certificate of its listener is made anew
 // each time it is half used.
-func New(f *fleet.Fleet, v *vault.Vault, entries *audit.Log, arena *secret.Arena, log *slog.Logger, now func() time.Time) *Delivery {
+func New(f *fleet.Fleet, v *vault.Vault, entries *audit.Log, checkpoints *audit.Checkpoints, arena *secret.Arena, log *slog.Logger, now func() time.Time) *Delivery {
 	d := &Delivery{
-		fleet: f, vault: v, audit: entries, arena: arena, log: log, now: now,
-		joins: rate.NewLimiter(20, 50), recoveries: rate.NewLimiter(20, 50),
-		kick:     make(chan struct{}, 1),
-		done:     make(chan struct{}),
-		sessions: map[string]*session{}, given: map[string]given{}, limits: map[string]*limits{}, turnedAway: map[string]time.Time{},
+		fleet: f, vault: v, audit: entries, checkpoints: checkpoints, arena: arena, log: log, now: now,
+		strangers: newStrangers(),
+		kick:      make(chan struct{}, 1),
+		grown:     make(chan struct{}, 1),
+		done:      make(chan struct{}),
+		sessions:  map[string]*session{}, given: map[string]given{}, limits: map[string]*limits{},
 	}
 	own := &listenerCertificate{fleet: f, now: now}
 	tlsConfig := identity.AgentListener(own.get, f.HostIssuers(), f.TrustDomain())
+	tlsConfig.Time = now
 	d.server = grpc.NewServer(
-		grpc.Creds(newHandshaker(tlsConfig, now)),
+		grpc.Creds(newHandshaker(tlsConfig, d)),
 		grpc.UnaryInterceptor(d.admitUnary),
 		grpc.StreamInterceptor(d.admitStream),
 		grpc.InTapHandle(d.tap),
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.MaxConcurrentStreams(100),
-		grpc.ConnectionTimeout(10*time.Second),
+		grpc.ConnectionTimeout(handshakeTime),
 		grpc.ReadBufferSize(1<<10), grpc.WriteBufferSize(4<<10),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
@@ -100,14 +99,16 @@ func New(f *fleet.Fleet, v *vault.Vault, entries *audit.Log, arena *secret.Arena
 	wire.RegisterEnrolmentServer(d.server, calls)
 	wire.RegisterAgentsServer(d.server, calls)
 	v.OnChange(func() { signal(d.kick) })
+	checkpoints.OnGrowth(func() { signal(d.grown) })
 	f.OnChange(d.hostChanged)
 	return d
 }
 
-// Serve accepts agents on l until Stop.
+// Serve accepts agents on l, within bounds, until Stop.
 func (d *Delivery) Serve(l net.Listener) error {
 	go d.recheckLoop()
-	return d.server.Serve(l)
+	go d.checkpointLoop()
+	return d.server.Serve(admission.Bound(l, bounds()))
 }
 
 // Stop cuts every connection.
@@ -194,18 +195,9 @@ func (d *Delivery) admit(ctx context.Context, method string) (context.Context, e
 	return context.WithValue(ctx, callerKey{}, caller{host: host, link: l, limits: d.limitsOf(host.ID)}), nil
 }
 
-// logTurnedAway notes a host that is not admitted, at most once a minute each.
+// logTurnedAway notes a host that is not admitted. The log counts those that ask
+// again and again.
 func (d *Delivery) logTurnedAway(ctx context.Context, host string, reason error) {
-	d.mu.Lock()
-	last, seen := d.turnedAway[host]
-	recent := seen && d.now().Sub(last) < time.Minute
-	if !recent {
-		d.turnedAway[host] = d.now()
-	}
-	d.mu.Unlock()
-	if recent {
-		return
-	}
 	entry := audit.Entry{Actor: "host:" + host, Action: "host.connect", Target: host, Host: host, Outcome: audit.Refused, Reason: reason.Error()}
 	if _, err := d.audit.Append(ctx, entry); err != nil {
 		d.log.Error("a refusal could not be logged", "error", err)
@@ -277,10 +269,12 @@ func toStatus(err error) error {
 		return status.Error(codes.PermissionDenied, fleet.ErrJoin.Error())
 	case errors.Is(err, credential.ErrInvalid):
 		return status.Error(codes.InvalidArgument, err.Error())
+	case errors.Is(err, audit.ErrNoSpace):
+		return status.Error(codes.Unavailable, "the disk of the server's vault is full: nothing is given out")
 	case errors.Is(err, audit.ErrFailed):
 		return status.Error(codes.Unavailable, "the server's audit log cannot be written: nothing is given out")
 	case errors.Is(err, secret.ErrFull):
-		return status.Error(codes.ResourceExhausted, "the server has no locked memory left: try again")
+		return status.Error(codes.ResourceExhausted, "the server's locked memory is full: try again, or run the server with a larger --locked-memory")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return status.FromContextError(err).Err()
 	}

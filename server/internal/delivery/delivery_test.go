@@ -26,6 +26,7 @@ import (
 	"github.com/strongroom/strongroom/server/internal/catalogue"
 	"github.com/strongroom/strongroom/server/internal/fleet"
 	"github.com/strongroom/strongroom/server/internal/roomtest"
+	"github.com/strongroom/strongroom/server/internal/setting"
 	"github.com/strongroom/strongroom/server/internal/vault"
 	"github.com/strongroom/strongroom/shared/credential"
 	"github.com/strongroom/strongroom/shared/envelope"
@@ -34,7 +35,7 @@ import (
 	"github.com/strongroom/strongroom/shared/wire"
 )
 
-var alice = grant.Person{ID: "id-alice", Name: "alice", Role: "admin"}
+var alice = grant.Person{ID: "id-alice", Name: "alice", Role: "admin", Permissions: ^grant.Permissions(0)}
 
 // fixture is a whole server below the people's API, with a listener.
 type fixture struct {
@@ -45,6 +46,7 @@ type fixture struct {
 	delivery *Delivery
 	address  string
 	roots    *x509.CertPool
+	hosts    func() time.Time // their clock; nil: the real one
 }
 
 func open(t *testing.T) *fixture {
@@ -62,9 +64,13 @@ func openAt(t *testing.T, now func() time.Time) *fixture {
 	f.must(err)
 	c, err := catalogue.Load(configs.Applications)
 	f.must(err)
-	f.vault, err = vault.Open(f.Barrier, f.Log, f.Arena, c, time.Now)
+	settings, err := setting.Open(f.Barrier, f.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.vault, err = vault.Open(f.Barrier, f.Log, f.Arena, c, settings, time.Now)
 	f.must(err)
-	f.delivery = New(f.fleet, f.vault, f.Log, f.Arena, slog.New(slog.DiscardHandler), now)
+	f.delivery = New(f.fleet, f.vault, f.Log, f.Checkpoints, f.Arena, slog.New(slog.DiscardHandler), now)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	f.must(err)
 	go func() { _ = f.delivery.Serve(l) }() // ends with Stop
@@ -89,6 +95,7 @@ type agent struct {
 	calls  wire.AgentsClient
 	watch  wire.Agents_WatchClient
 	opener *envelope.Opener
+	logKey string
 }
 
 func (f *fixture) dial(own tls.Certificate) *agent {
@@ -99,6 +106,9 @@ func (f *fixture) dial(own tls.Certificate) *agent {
 		config.Certificates = []tls.Certificate{own}
 	} else {
 		config = identity.AgentClient(f.roots, "example.org", own)
+	}
+	if f.hosts != nil {
+		config.Time = f.hosts
 	}
 	conn, err := grpc.NewClient("passthrough:///"+f.address, grpc.WithTransportCredentials(credentials.NewTLS(config)))
 	f.must(err)
@@ -122,12 +132,18 @@ func (f *fixture) enrol() *agent {
 	f.roots = x509.NewCertPool()
 	f.roots.AddCert(root)
 	a := f.dial(tls.Certificate{Certificate: joined.GetCertificates(), PrivateKey: key})
-	a.id = joined.GetHost()
+	a.id, a.logKey = joined.GetHost(), joined.GetLogKey()
 	return a
 }
 
 // open begins the watch.
 func (a *agent) open(held ...*wire.Held) *wire.Welcome {
+	a.t.Helper()
+	return a.openSeen(nil, held...)
+}
+
+// openSeen begins the watch of a host that saw a checkpoint.
+func (a *agent) openSeen(seen []byte, held ...*wire.Held) *wire.Welcome {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(a.t.Context(), 20*time.Second)
 	a.t.Cleanup(cancel)
@@ -136,7 +152,7 @@ func (a *agent) open(held ...*wire.Held) *wire.Welcome {
 	a.must(err)
 	recipient, err := envelope.NewRecipient()
 	a.must(err)
-	a.must(a.watch.Send(&wire.WatchRequest{Message: &wire.WatchRequest_Hello{Hello: &wire.Hello{EnvelopeKey: recipient.PublicKey(), Held: held}}}))
+	a.must(a.watch.Send(&wire.WatchRequest{Message: &wire.WatchRequest_Hello{Hello: &wire.Hello{EnvelopeKey: recipient.PublicKey(), Held: held, Checkpoint: seen}}}))
 	e, err := a.watch.Recv()
 	a.must(err)
 	p, _ := peer.FromContext(a.watch.Context())
@@ -231,7 +247,7 @@ func TestWhatEndsALease(t *testing.T) {
 	a := f.enrol()
 	a.open()
 	edit := func(ch vault.Change) error {
-		_, err := f.vault.Edit(t.Context(), alice, "crm", ch)
+		_, _, err := f.vault.Edit(t.Context(), alice, "crm", ch)
 		return err
 	}
 	c := f.addToken("crm", "tok")
@@ -245,7 +261,7 @@ func TestWhatEndsALease(t *testing.T) {
 		{"a new version", func() error { return edit(vault.Change{Generate: []string{"token"}}) }},
 		{"a moved default", func() error { yes := true; return edit(vault.Change{Default: &yes}) }},
 		{"the last grant", func() error { return f.vault.RevokeGrant(t.Context(), alice, "g") }},
-		{"deletion", func() error { _, _, err := f.vault.Delete(t.Context(), alice, "crm"); return err }},
+		{"deletion", func() error { _, _, err := f.vault.Delete(t.Context(), alice, "crm", 0); return err }},
 	} {
 		if _, err := f.vault.Grant(alice, "g"); err != nil {
 			f.grantAll("g", "crm")
@@ -275,7 +291,7 @@ func TestWhatLeavesALease(t *testing.T) {
 	_, err := a.lease("crm")
 	f.must(err)
 	text := "described"
-	_, err = f.vault.Edit(t.Context(), alice, "crm", vault.Change{Description: &text})
+	_, _, err = f.vault.Edit(t.Context(), alice, "crm", vault.Change{Description: &text})
 	f.must(err)
 	f.grantAll("elsewhere", "other")
 	f.must(f.vault.RevokeGrant(t.Context(), alice, "elsewhere"))
@@ -384,7 +400,7 @@ func TestHeldLeasesAreConfirmedOrNot(t *testing.T) {
 		held = append(held, &wire.Held{Credential: l.GetCredential(), Version: l.GetVersion(), Terms: l.GetTermsDigest()})
 	}
 	f.must(a.conn.Close())
-	_, err := f.vault.Edit(t.Context(), alice, "edited", vault.Change{Generate: []string{"token"}})
+	_, _, err := f.vault.Edit(t.Context(), alice, "edited", vault.Change{Generate: []string{"token"}})
 	f.must(err)
 	f.must(f.vault.RevokeGrant(t.Context(), alice, "revoked"))
 	b := f.dial(a.own)

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/strongroom/strongroom/server/internal/fleet"
+	"github.com/strongroom/strongroom/shared/crash"
 	"github.com/strongroom/strongroom/shared/wire"
 )
 
@@ -16,26 +17,26 @@ var errTooMany = status.Error(codes.ResourceExhausted, "too many calls at once f
 
 // Join enrols a host.
 func (d service) Join(ctx context.Context, r *wire.JoinRequest) (*wire.JoinResponse, error) {
-	if !d.joins.Allow() {
-		return nil, status.Error(codes.ResourceExhausted, "too many joins at once: try again in a moment")
-	}
-	joined, err := d.fleet.Join(ctx, fleet.JoinRequest{
-		Token: r.GetToken(), Certificate: r.GetCertificateRequest(),
-		Name: r.GetName(), OS: r.GetOs(), Version: r.GetVersion(),
+	var joined fleet.Joined
+	err := d.strangers.try(ctx, linkOf(ctx).from, d.strangers.joins, func(admit func(context.Context) error) (err error) {
+		joined, err = d.fleet.Join(ctx, fleet.JoinRequest{
+			Token: r.GetToken(), Certificate: r.GetCertificateRequest(),
+			Name: r.GetName(), OS: r.GetOs(), Version: r.GetVersion(), Admit: admit,
+		})
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+	crash.Point("delivery.joined")
 	return &wire.JoinResponse{
 		Host: joined.Host, Certificates: joined.Certificates, Root: joined.Root, TrustDomain: joined.TrustDomain,
+		LogKey: d.audit.LogKey(),
 	}, nil
 }
 
 // Recover gives a host whose certificate has ended a new one.
 func (d service) Recover(ctx context.Context, r *wire.RecoverRequest) (*wire.RecoverResponse, error) {
-	if !d.recoveries.Allow() {
-		return nil, status.Error(codes.ResourceExhausted, "too many recoveries at once: try again in a moment")
-	}
 	l := linkOf(ctx)
 	request := fleet.RecoverRequest{
 		Certificate: r.GetCertificate(), Request: r.GetCertificateRequest(), Shown: l.began,
@@ -44,10 +45,16 @@ func (d service) Recover(ctx context.Context, r *wire.RecoverRequest) (*wire.Rec
 	if proof := metadata.ValueFromIncomingContext(ctx, wire.ProofMetadata); len(proof) == 1 {
 		request.Signature = []byte(proof[0])
 	}
-	chain, err := d.fleet.Recover(ctx, request)
+	var chain [][]byte
+	err := d.strangers.try(ctx, l.from, d.strangers.recoveries, func(admit func(context.Context) error) (err error) {
+		request.Admit = admit
+		chain, err = d.fleet.Recover(ctx, request)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
+	crash.Point("delivery.recovered")
 	return &wire.RecoverResponse{Certificates: chain}, nil
 }
 
@@ -61,5 +68,6 @@ func (d service) Renew(ctx context.Context, r *wire.RenewRequest) (*wire.RenewRe
 	if err != nil {
 		return nil, err
 	}
+	crash.Point("delivery.renewed")
 	return &wire.RenewResponse{Certificates: chain}, nil
 }

@@ -39,6 +39,7 @@ func (d service) Lease(ctx context.Context, r *wire.LeaseRequest) (*wire.LeaseRe
 	if err != nil {
 		return nil, err
 	}
+	defer secret.Sweep()
 	defer opened.Value.Wipe()
 	c := opened.Credential
 	terms := digest(c, opened.Grants)

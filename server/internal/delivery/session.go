@@ -25,6 +25,7 @@ type session struct {
 	host   string
 	link   *link
 	sealer *envelope.Sealer
+	told   uint64 // size of the checkpoint that it was sent last
 
 	mu       sync.Mutex
 	held     map[string]held // by credential ID
@@ -137,13 +138,17 @@ func (d service) Watch(stream wire.Agents_WatchServer) error {
 		dropped: map[uint64]string{},
 	}
 	defer sealer.Wipe()
+	seen, err := d.answerCheckpoint(stream.Context(), s, hello.GetCheckpoint())
+	if err != nil {
+		return err
+	}
 	confirmed := d.confirm(from.host, s, hello.GetHeld())
 	if !from.link.session.CompareAndSwap(nil, s) {
 		return status.Error(codes.FailedPrecondition, "this connection has a watch already")
 	}
 	// Before enter, from where on drops may come: welcome is the first.
 	s.push(&wire.WatchEvent{Event: &wire.WatchEvent_Welcome{Welcome: &wire.Welcome{
-		Encapsulation: encapsulation, Confirmed: confirmed,
+		Encapsulation: encapsulation, Confirmed: confirmed, LogKey: d.audit.LogKey(), Checkpoint: seen,
 	}}})
 	d.enter(s)
 	defer d.leave(s)

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/strongroom/strongroom/server/internal/audit"
 	"github.com/strongroom/strongroom/server/internal/barrier"
+	"github.com/strongroom/strongroom/shared/credential"
 	"github.com/strongroom/strongroom/shared/grant"
 )
 
@@ -24,6 +26,7 @@ var (
 	ErrRevoked    = errors.New("this host is revoked")
 	ErrFrozen     = errors.New("this host is frozen: a replaced certificate of it was used again")
 	ErrSuperseded = errors.New("a newer certificate of this host is in use")
+	ErrChanged    = errors.New("the host was changed meanwhile: look at it again")
 )
 
 const (
@@ -57,6 +60,11 @@ type Host struct {
 	Since time.Time `json:"since,omitzero"`
 	// Next is the key of a renewal that has not been used yet.
 	Next []byte `json:"next,omitempty"`
+	// Restored: the vault was put back from a backup, and the host was not seen
+	// since. It may have a certificate that the vault has forgotten.
+	Restored bool `json:"restored,omitempty"`
+	// Revision counts what people change about a host, from 1 on.
+	Revision uint64 `json:"revision,omitempty"`
 
 	LastSeen  time.Time `json:"-"`
 	Connected bool      `json:"-"`
@@ -115,6 +123,7 @@ func (f *Fleet) load(tx *barrier.Tx) error {
 	}
 	f.hosts = map[string]Host{}
 	return barrier.ScanJSON(tx, kindHost, func(h Host) error {
+		h.Revision = max(h.Revision, 1) // an earlier version began at 0
 		f.hosts[h.ID] = h
 		return nil
 	})
@@ -185,6 +194,42 @@ func (f *Fleet) Revoke(ctx context.Context, who grant.Person, id string) error {
 		f.changed(id)
 	}
 	return err
+}
+
+// Label lays labels over those of a host that is as it was at that revision; an
+// empty text removes one. Whether that gives the host what it could not have
+// before is for the caller to judge first: it gets the host before and after, and
+// its error ends the change.
+func (f *Fleet) Label(ctx context.Context, who grant.Person, id string, revision uint64, labels map[string]string, judge func(before, after grant.Host) error) (Host, error) {
+	var out Host
+	err := f.change(ctx, id, func(h *Host) (audit.Entry, error) {
+		if revision != 0 && revision != h.Revision {
+			return audit.Entry{}, ErrChanged
+		}
+		if !h.Revoked.IsZero() {
+			return audit.Entry{}, ErrRevoked
+		}
+		before := h.Caller()
+		h.Labels = maps.Clone(h.Labels)
+		if h.Labels == nil {
+			h.Labels = map[string]string{}
+		}
+		maps.Copy(h.Labels, labels)
+		maps.DeleteFunc(h.Labels, func(_, text string) bool { return text == "" })
+		if err := credential.ValidTags("label", h.Labels); err != nil {
+			return audit.Entry{}, err
+		}
+		if err := judge(before, h.Caller()); err != nil {
+			return audit.Entry{}, err
+		}
+		h.Revision++
+		out = *h
+		return audit.Entry{Actor: who.Name, Action: "host.label", Outcome: audit.Allowed}, nil
+	}, nil)
+	if err == nil {
+		f.changed(id)
+	}
+	return out, err
 }
 
 // errUnchanged ends a change that turns out not to be one.

@@ -304,3 +304,32 @@ func TestServerCertificates(t *testing.T) {
 		t.Error("the hosts' issuer vouches for a server")
 	}
 }
+
+// Revisions begin at 1, also of a host whose record an earlier version began at 0.
+func TestRevisionsOfAHost(t *testing.T) {
+	t.Parallel()
+	f, r, clock := open(t)
+	joined, err := join(t, f, newToken(t, f, 1), newKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, err := f.Get(joined.Host)
+	if err != nil || host.Revision != 1 {
+		t.Fatalf("a new host has revision %d, %v", host.Revision, err)
+	}
+	host.Revision = 0
+	entry := audit.Entry{Actor: "test", Action: "host.label", Target: host.ID, Outcome: audit.Allowed}
+	if err := r.Log.Change(t.Context(), r.Barrier, entry, func(tx *barrier.Tx) error { return tx.PutJSON("host", host.ID, host) }); err != nil {
+		t.Fatal(err)
+	}
+	again := reopen(t, r, clock)
+	label := func(revision uint64) (fleet.Host, error) {
+		return again.Label(t.Context(), admin, host.ID, revision, map[string]string{"role": "etl"}, func(_, _ grant.Host) error { return nil })
+	}
+	if _, err := label(2); !errors.Is(err, fleet.ErrChanged) {
+		t.Errorf("revision 2 of what has 1: %v", err)
+	}
+	if host, err = label(1); err != nil || host.Revision != 2 {
+		t.Errorf("after a change it has revision %d, %v", host.Revision, err)
+	}
+}

@@ -35,7 +35,9 @@ const (
 	serverLife = 30 * 24 * time.Hour
 	// The console's must outlast the time that a server may lie sealed.
 	consoleLife = 397 * 24 * time.Hour
-	backdate    = 10 * time.Minute // for clocks that are behind
+	// backdate is for the clocks of hosts that are behind, and for this server's
+	// where it is set back: an hour, as a wrong time zone or summer time makes it.
+	backdate = 90 * time.Minute
 )
 
 // createIssuers makes the root and the three issuers below it.
@@ -105,33 +107,21 @@ func (f *Fleet) signer(tx *barrier.Tx, name string) (signer, error) {
 	return signer{cert: f.issuers[name], key: key.(*ecdsa.PrivateKey)}, nil
 }
 
-// issue signs a leaf certificate whose only name of ours is a SPIFFE ID.
-func (s signer) issue(name identity.Name, public any, usage x509.ExtKeyUsage, now time.Time, life time.Duration, hosts []string) (*x509.Certificate, error) {
-	template, err := leaf(name, usage, now, life)
-	if err != nil {
-		return nil, err
-	}
-	for _, h := range hosts {
-		if ip := net.ParseIP(h); ip != nil {
-			template.IPAddresses = append(template.IPAddresses, ip)
-		} else {
-			template.DNSNames = append(template.DNSNames, h)
-		}
-	}
+// issue signs what leaf made, as its caller has changed it since.
+func (s signer) issue(template *x509.Certificate, public any) (*x509.Certificate, error) {
 	return sign(template, s.cert, public, s.key)
 }
 
-func leaf(name identity.Name, usage x509.ExtKeyUsage, now time.Time, life time.Duration) (*x509.Certificate, error) {
-	serial, err := newSerial()
+// leaf is what a leaf certificate is made from. Its only name of ours is a SPIFFE ID.
+func leaf(name identity.Name, usage x509.ExtKeyUsage, now time.Time, life time.Duration) *x509.Certificate {
 	return &x509.Certificate{
-		SerialNumber: serial,
-		Subject:      pkix.Name{CommonName: string(name.Role) + " " + name.ID},
-		NotBefore:    now.Add(-backdate),
-		NotAfter:     now.Add(life),
-		URIs:         []*url.URL{name.URI()},
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{usage},
-	}, err
+		Subject:     pkix.Name{CommonName: string(name.Role) + " " + name.ID},
+		NotBefore:   now.Add(-backdate),
+		NotAfter:    now.Add(life),
+		URIs:        []*url.URL{name.URI()},
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{usage},
+	}
 }
 
 func authority(trustDomain, commonName string, now time.Time, life time.Duration) *x509.Certificate {
@@ -146,23 +136,18 @@ func authority(trustDomain, commonName string, now time.Time, life time.Duration
 	}
 }
 
+// sign gives the template a serial number of its own.
 func sign(template, parent *x509.Certificate, public any, key *ecdsa.PrivateKey) (*x509.Certificate, error) {
-	if template.SerialNumber == nil {
-		serial, err := newSerial()
-		if err != nil {
-			return nil, err
-		}
-		template.SerialNumber = serial
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, err
 	}
+	template.SerialNumber = serial
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, key)
 	if err != nil {
 		return nil, err
 	}
 	return x509.ParseCertificate(der)
-}
-
-func newSerial() (*big.Int, error) {
-	return rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 }
 
 // ServerCertificate makes a key and a certificate for one listener: role Server
@@ -173,18 +158,26 @@ func (f *Fleet) ServerCertificate(role identity.Role, hosts []string) (tls.Certi
 	if err != nil {
 		return tls.Certificate{}, err
 	}
+	life := serverLife
+	if role == identity.Console {
+		life = consoleLife
+	}
+	name := identity.Name{TrustDomain: f.trustDomain, Role: role, ID: f.vault}
+	template := leaf(name, x509.ExtKeyUsageServerAuth, f.now(), life)
+	for _, h := range hosts {
+		if ip := net.ParseIP(h); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, h)
+		}
+	}
 	var cert *x509.Certificate
 	err = f.barrier.View(func(tx *barrier.Tx) error {
 		s, err := f.signer(tx, issuerServers)
 		if err != nil {
 			return err
 		}
-		name := identity.Name{TrustDomain: f.trustDomain, Role: role, ID: f.vault}
-		life := serverLife
-		if role == identity.Console {
-			life = consoleLife
-		}
-		cert, err = s.issue(name, &key.PublicKey, x509.ExtKeyUsageServerAuth, f.now(), life, hosts)
+		cert, err = s.issue(template, &key.PublicKey)
 		return err
 	})
 	if err != nil {

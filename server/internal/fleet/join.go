@@ -14,6 +14,7 @@ import (
 	"github.com/strongroom/strongroom/server/internal/audit"
 	"github.com/strongroom/strongroom/server/internal/barrier"
 	"github.com/strongroom/strongroom/shared/bearer"
+	"github.com/strongroom/strongroom/shared/crash"
 	"github.com/strongroom/strongroom/shared/credential"
 	"github.com/strongroom/strongroom/shared/grant"
 )
@@ -94,6 +95,9 @@ type JoinRequest struct {
 	Name        string
 	OS          string
 	Version     string
+	// Admit, where there is one, is called once the token was found good and before
+	// anything is written. Its error ends the join.
+	Admit func(context.Context) error
 }
 
 // Joined is what it gets.
@@ -121,13 +125,16 @@ func (f *Fleet) Join(ctx context.Context, r JoinRequest) (Joined, error) {
 	if reason != "" {
 		return Joined{}, f.refuseJoin(ctx, id, reason)
 	}
+	if err := admitted(ctx, r.Admit); err != nil {
+		return Joined{}, err
+	}
 	if err := f.lockChanges(ctx); err != nil {
 		return Joined{}, err
 	}
 	defer f.unlockChanges()
 	h := Host{
 		ID: credential.NewID(), Name: r.Name, OS: r.OS, Version: r.Version,
-		Enrolled: f.now(), Generation: 1, Key: key[:],
+		Enrolled: f.now(), Generation: 1, Revision: 1, Key: key[:],
 	}
 	if known != "" {
 		h.ID = known
@@ -155,8 +162,16 @@ func (f *Fleet) Join(ctx context.Context, r JoinRequest) (Joined, error) {
 	case err != nil:
 		return Joined{}, err
 	}
+	crash.Point("fleet.joined")
 	f.remember(h)
 	return out, nil
+}
+
+func admitted(ctx context.Context, admit func(context.Context) error) error {
+	if admit == nil {
+		return nil
+	}
+	return admit(ctx)
 }
 
 // enrol stores a new host, or finds the one that this key became already.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/strongroom/strongroom/server/internal/audit"
 	"github.com/strongroom/strongroom/server/internal/barrier"
+	"github.com/strongroom/strongroom/shared/crash"
 	"github.com/strongroom/strongroom/shared/credential"
 	"github.com/strongroom/strongroom/shared/grant"
 	"github.com/strongroom/strongroom/shared/identity"
@@ -62,12 +63,9 @@ func (f *Fleet) certify(tx *barrier.Tx, id string, generation uint64, public any
 		return nil, err
 	}
 	name := identity.Name{TrustDomain: f.trustDomain, Role: identity.HostEnd, ID: id}
-	template, err := leaf(name, x509.ExtKeyUsageClientAuth, f.now(), hostLife)
-	if err != nil {
-		return nil, err
-	}
+	template := leaf(name, x509.ExtKeyUsageClientAuth, f.now(), crash.Duration("host-certificate", hostLife))
 	template.Subject.SerialNumber = strconv.FormatUint(generation, 10)
-	cert, err := sign(template, s.cert, public, s.key)
+	cert, err := s.issue(template, public)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +82,7 @@ func (h Host) judge(c Certificate) (next bool, err error) {
 		return false, ErrFrozen
 	case bytes.Equal(h.Key, c.Key[:]):
 		return false, nil
-	case bytes.Equal(h.Next, c.Key[:]), c.Generation > h.Generation+1, c.Generation > h.Generation && h.Next == nil:
+	case bytes.Equal(h.Next, c.Key[:]), c.Generation > h.Generation+1, c.Generation > h.Generation && (h.Next == nil || h.Restored):
 		// Where it is not the pending one, the vault was restored and has forgotten
 		// a renewal that its issuer signed.
 		return true, nil
@@ -115,7 +113,7 @@ func (f *Fleet) Admit(ctx context.Context, c Certificate) (grant.Host, error) {
 	}
 	next, err := h.judge(c)
 	switch {
-	case next:
+	case next, err == nil && h.Restored:
 		err = f.promote(ctx, c)
 	case errors.Is(err, ErrSuperseded) && c.Shown.After(h.Since):
 		err = f.freeze(ctx, c)
@@ -127,14 +125,23 @@ func (f *Fleet) Admit(ctx context.Context, c Certificate) (grant.Host, error) {
 }
 
 // promote makes the generation that is used for the first time the current one.
+// With it, or with the one that is current, a host is back from a restore.
 func (f *Fleet) promote(ctx context.Context, c Certificate) error {
+	ended := false
 	err := f.change(ctx, c.Host, func(h *Host) (audit.Entry, error) {
 		next, err := h.judge(c)
 		if err != nil {
 			return audit.Entry{}, err
 		}
-		if !next {
+		if !next && !h.Restored {
 			return audit.Entry{}, errUnchanged // another call was first
+		}
+		h.Restored = false
+		if ended = next; !next {
+			return audit.Entry{
+				Actor: "host:" + h.ID, Action: "host.return", Outcome: audit.Allowed,
+				Reason: fmt.Sprintf("generation %d, the first time since the vault was restored", c.Generation),
+			}, nil
 		}
 		h.Key, h.Generation, h.Next, h.Since = c.Key[:], c.Generation, nil, f.now()
 		return audit.Entry{
@@ -145,7 +152,7 @@ func (f *Fleet) promote(ctx context.Context, c Certificate) error {
 	if errors.Is(err, errUnchanged) {
 		return nil
 	}
-	if err == nil {
+	if err == nil && ended {
 		f.changed(c.Host)
 	}
 	return err
@@ -223,6 +230,7 @@ type RecoverRequest struct {
 	Signed      [32]byte // what Signature signs: it names the connection and this request
 	Signature   []byte   // by the key of Certificate, ECDSA, ASN.1
 	Shown       time.Time
+	Admit       func(context.Context) error // as JoinRequest has it, once Signature was found good
 }
 
 // Recover renews a certificate that ended no more than 30 days ago, or has yet
@@ -235,6 +243,9 @@ func (f *Fleet) Recover(ctx context.Context, r RecoverRequest) ([][]byte, error)
 	c, reason := f.checkRecover(r)
 	if reason != "" {
 		return nil, f.refuseRecover(ctx, c.Host, reason)
+	}
+	if err := admitted(ctx, r.Admit); err != nil {
+		return nil, err
 	}
 	chain, err := f.renew(ctx, c, public, "host.recover")
 	for _, refusal := range []error{ErrNotFound, ErrRevoked, ErrFrozen, ErrSuperseded} {

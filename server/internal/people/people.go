@@ -1,16 +1,21 @@
-// Package people knows who may sign in: users, their passwords, and the tokens
-// that stand for them. It makes the grant.Person that other rooms ask for; what
-// a person may do is not decided here.
+// Package people knows who may sign in: users with their passwords and second
+// factors, what their roles let them do, and the tokens that stand for them. It
+// makes the grant.Person that other rooms ask for; whether a person's permissions
+// suffice for something is decided where that is done.
+//
+// Nobody hands out permissions beyond their own: not by a role, a user, a token
+// or somebody's new password.
 package people
 
 import (
 	"context"
 	"errors"
-	"fmt"
+	"sync"
 	"time"
 
 	"github.com/strongroom/strongroom/server/internal/audit"
 	"github.com/strongroom/strongroom/server/internal/barrier"
+	"github.com/strongroom/strongroom/server/internal/setting"
 	"github.com/strongroom/strongroom/shared/credential"
 	"github.com/strongroom/strongroom/shared/grant"
 	"github.com/strongroom/strongroom/shared/secret"
@@ -19,126 +24,147 @@ import (
 // Errors that callers tell apart.
 var (
 	ErrLogin           = errors.New("the name or the password is wrong")
+	ErrCode            = errors.New("this user has a second factor: give its code as well")
 	ErrUnauthenticated = errors.New("the token is not valid, or it has ended: log in again")
 	ErrNotFound        = errors.New("no such token")
-	ErrTaken           = errors.New("there is a token of that name")
+	ErrNoUser          = errors.New("no such user")
+	ErrNoRole          = errors.New("no such role")
+	ErrTaken           = errors.New("the name is taken")
+	ErrInUse           = errors.New("still in use")
+	ErrRefused         = errors.New("refused")
+	ErrChanged         = errors.New("it was changed meanwhile: look at it again")
 	ErrBusy            = errors.New("too many logins at once: try again in a moment")
 )
 
-// RoleAdmin may do everything that its owner alone may not.
-const RoleAdmin = "admin"
-
-const kindUser barrier.Kind = "user"
-
-// MinPassword is the least number of bytes of a password.
-const MinPassword = 12
+const (
+	kindUser barrier.Kind = "user"
+	kindTOTP barrier.Kind = "totp" // a user's TOTP secret, 20 bytes; the ID is the user's
+)
 
 // user is a record of kind "user".
 type user struct {
 	ID       string    `json:"id"`
 	Name     string    `json:"name"`
 	Role     string    `json:"role"`
-	Password string    `json:"password"` // Argon2id, PHC string
+	Password string    `json:"password"`          // Argon2id as a PHC string, or an imported bcrypt hash
+	Earlier  []string  `json:"earlier,omitempty"` // hashes of earlier passwords, the newest first
 	Created  time.Time `json:"created"`
+	Disabled time.Time `json:"disabled,omitzero"`
+	Factor   *factor   `json:"factor,omitempty"`
+	// LockedUntil and Since are those of grant.Person. The lock's end is stored, so that nobody shortens it later.
+	LockedUntil time.Time `json:"locked_until,omitzero"`
+	Since       time.Time `json:"since"`
+	// Sessions and tokens from before these have ended.
+	SessionsFrom time.Time `json:"sessions_from,omitzero"`
+	TokensFrom   time.Time `json:"tokens_from,omitzero"`
+	// Revision counts what people change about a user.
+	Revision uint64 `json:"revision"`
 }
 
 // People is the room. It is safe for concurrent use.
 type People struct {
-	barrier *barrier.Barrier
-	log     *audit.Log
-	now     func() time.Time
-	hashing chan struct{} // bounds the memory that password hashing takes
+	barrier  *barrier.Barrier
+	log      *audit.Log
+	settings *setting.Settings
+	now      func() time.Time
+	opened   time.Time
+	hashing  chan struct{} // bounds the memory that password hashing takes
+	delays   delays
+	tokens   tokenIndex
+
+	mu   sync.Mutex
+	used map[string]time.Time // when a token was last used, by its ID
 }
 
 // New opens the room over an unsealed barrier.
-func New(b *barrier.Barrier, log *audit.Log, now func() time.Time) *People {
-	return &People{barrier: b, log: log, now: now, hashing: make(chan struct{}, 2)}
+func New(b *barrier.Barrier, log *audit.Log, settings *setting.Settings, now func() time.Time) *People {
+	return &People{
+		barrier: b, log: log, settings: settings, now: now, opened: now(),
+		hashing: make(chan struct{}, 2), used: map[string]time.Time{},
+	}
 }
 
 // CreateAdmin makes the first person, as part of making the vault.
 func (p *People) CreateAdmin(ctx context.Context, name string, password *secret.Buffer) error {
-	if err := credential.ValidName("user name", name); err != nil {
+	system := grant.Person{Name: "system", Permissions: grant.AllPermissions}
+	_, err := p.AddUser(ctx, system, NewUser{Name: name, Role: RoleAdmin, Password: password})
+	return err
+}
+
+// plan looks at the vault and says what a change would store, or why there is none. It may run several times.
+type plan func(*barrier.Tx) (store func() error, err error)
+
+// change carries a plan out, with its entry. It is judged before anything is written, so that asking in vain costs next
+// to nothing, and again in the transaction, since the vault may be another by then. Its errors are this room's.
+func (p *People) change(ctx context.Context, e audit.Entry, plan plan) error {
+	if err := p.judge(ctx, e, plan); err != nil {
 		return err
 	}
-	if password.Len() < MinPassword {
-		return fmt.Errorf("%w password: %d bytes, at least %d are needed", credential.ErrInvalid, password.Len(), MinPassword)
-	}
-	hash, err := hashPassword(password.Reveal())
-	if err != nil {
-		return err
-	}
-	u := user{ID: credential.NewID(), Name: name, Role: RoleAdmin, Password: hash, Created: p.now()}
-	entry := audit.Entry{Actor: "system", Action: "user.create", Target: name, Outcome: audit.Allowed, Reason: "the first admin"}
-	return p.log.Change(ctx, p.barrier, entry, func(tx *barrier.Tx) error {
-		if err := tx.Claim(kindUser, u.Name, u.ID); err != nil {
-			return err
+	e.Outcome = audit.Allowed
+	return p.log.Change(ctx, p.barrier, e, func(tx *barrier.Tx) error {
+		store, err := plan(tx)
+		if errors.Is(err, ErrRefused) {
+			return audit.Refusal{Err: err}
 		}
-		return tx.PutJSON(kindUser, u.ID, u)
-	})
-}
-
-// Login checks a password and returns a session token and its end.
-func (p *People) Login(ctx context.Context, name string, password *secret.Buffer) (token string, expires time.Time, err error) {
-	u, known, err := p.userByName(name)
-	if err != nil {
-		return "", time.Time{}, err
-	}
-	ok, err := p.checkPassword(ctx, u, known, password)
-	if err != nil {
-		return "", time.Time{}, err
-	}
-	if !ok {
-		// An unknown name is not logged as it came: it may be a password typed
-		// into the wrong field.
-		actor := "unknown"
-		if known {
-			actor = u.Name
-		}
-		entry := audit.Entry{Actor: actor, Action: "user.login", Outcome: audit.Refused, Reason: ErrLogin.Error()}
-		if _, err := p.log.Append(ctx, entry); err != nil {
-			return "", time.Time{}, err
-		}
-		return "", time.Time{}, ErrLogin
-	}
-	t := Token{ID: credential.NewID(), User: u.ID, Created: p.now(), Expires: p.now().Add(sessionLength)}
-	entry := audit.Entry{Actor: u.Name, Action: "user.login", Target: t.ID, Outcome: audit.Allowed}
-	text, err := p.storeToken(ctx, t, entry)
-	return text, t.Expires, err
-}
-
-// checkPassword takes as long for an unknown name as for a known one.
-func (p *People) checkPassword(ctx context.Context, u user, known bool, password *secret.Buffer) (bool, error) {
-	wait, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	select {
-	case p.hashing <- struct{}{}:
-		defer func() { <-p.hashing }()
-	case <-wait.Done():
-		return false, ErrBusy
-	}
-	stored := u.Password
-	if !known {
-		stored = decoyHash
-	}
-	ok, err := verifyPassword(stored, password.Reveal())
-	return ok && known, err
-}
-
-func (p *People) userByName(name string) (u user, known bool, err error) {
-	if credential.ValidName("user name", name) != nil {
-		return user{}, false, nil // nobody has such a name
-	}
-	err = p.barrier.View(func(tx *barrier.Tx) error {
-		id, err := tx.Lookup(kindUser, name)
 		if err != nil {
 			return err
 		}
-		return tx.GetJSON(kindUser, id, &u)
+		return store()
 	})
-	if errors.Is(err, barrier.ErrNotFound) {
-		return user{}, false, nil
-	}
-	return u, err == nil, err
 }
 
-func (u user) person() grant.Person { return grant.Person{ID: u.ID, Name: u.Name, Role: u.Role} }
+// judge tells why a plan cannot be carried out. Only a refusal is logged, and repeated ones are counted.
+func (p *People) judge(ctx context.Context, e audit.Entry, plan plan) error {
+	err := p.barrier.View(func(tx *barrier.Tx) error {
+		_, err := plan(tx)
+		return err
+	})
+	if errors.Is(err, ErrRefused) {
+		e.Reason = err.Error()
+		return p.refused(ctx, e, err)
+	}
+	return err
+}
+
+// refused logs that something was refused and returns the answer to it.
+func (p *People) refused(ctx context.Context, e audit.Entry, answer error) error {
+	e.Outcome = audit.Refused
+	if _, err := p.log.Append(ctx, e); err != nil {
+		return err
+	}
+	return answer
+}
+
+// find reads a user by name, or fails with ErrNoUser.
+func find(tx *barrier.Tx, name string) (u user, err error) {
+	if credential.ValidName("user name", name) != nil {
+		return user{}, ErrNoUser // nobody has such a name
+	}
+	id, err := tx.Lookup(kindUser, name)
+	if err == nil {
+		err = tx.GetJSON(kindUser, id, &u)
+	}
+	if errors.Is(err, barrier.ErrNotFound) {
+		return user{}, ErrNoUser
+	}
+	return u, err
+}
+
+func (p *People) userByName(name string) (u user, err error) {
+	err = p.barrier.View(func(tx *barrier.Tx) error {
+		u, err = find(tx, name)
+		return err
+	})
+	return u, err
+}
+
+// person is whom a user's token stands for; a role that is gone permits nothing.
+func person(tx *barrier.Tx, u user) (grant.Person, error) {
+	r, err := role(tx, u.Role)
+	if err != nil && !errors.Is(err, ErrNoRole) {
+		return grant.Person{}, err
+	}
+	return grant.Person{
+		ID: u.ID, Name: u.Name, Role: u.Role, Permissions: r.Permissions, LockedUntil: u.LockedUntil, Since: u.Since,
+	}, nil
+}

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -67,6 +68,19 @@ func (r *REST) opener(c *call, in api.Sealed) (*envelope.Opener, error) {
 		return nil, err
 	}
 	return recipient.Opener(r.arena, in.Enc, envelope.ToServer, exporter)
+}
+
+// toClient is a sealer for what the answer is to carry, which the caller wipes, and what the client opens that with.
+func (r *REST) toClient(c *call, publicKey []byte) (sealer *envelope.Sealer, enc []byte, err error) {
+	exporter, err := envelope.Exporter(c.request.TLS)
+	if err != nil {
+		return nil, nil, err
+	}
+	sealer, enc, err = envelope.NewSealer(r.arena, publicKey, envelope.ToClient, exporter)
+	if errors.Is(err, envelope.ErrEnvelope) {
+		err = usage("public_key", "not an X25519 public key")
+	}
+	return sealer, enc, err
 }
 
 // envelopes are the values that a request brings.

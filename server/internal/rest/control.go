@@ -8,13 +8,14 @@ import (
 
 	"github.com/strongroom/strongroom/shared/api"
 	"github.com/strongroom/strongroom/shared/envelope"
+	"github.com/strongroom/strongroom/shared/grant"
 	"github.com/strongroom/strongroom/shared/secret"
 )
 
 func (r *REST) registerControl(doc huma.API) {
 	add(r, doc, route{method: http.MethodGet, path: "/v1/status", summary: "How the server is", access: anytime}, r.status)
 	add(r, doc, route{method: http.MethodGet, path: "/v1/envelope", summary: "A key to seal the values of one request to, on this connection", access: anytime}, r.issueEnvelope)
-	add(r, doc, route{method: http.MethodPost, path: "/v1/seal", summary: "Seal the vault"}, r.seal)
+	add(r, doc, route{method: http.MethodPost, path: "/v1/seal", summary: "Seal the vault", access: may(grant.VaultSeal)}, r.seal)
 	add(r, doc, route{method: http.MethodPost, path: "/v1/unseal", summary: "Unseal the vault", access: anytime, maxBody: 64 << 10, timeout: longTime}, r.unseal)
 }
 

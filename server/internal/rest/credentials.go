@@ -6,9 +6,12 @@ import (
 	"maps"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/strongroom/strongroom/server/internal/fleet"
+	"github.com/strongroom/strongroom/server/internal/people"
 	"github.com/strongroom/strongroom/server/internal/vault"
 	"github.com/strongroom/strongroom/shared/api"
 	"github.com/strongroom/strongroom/shared/credential"
@@ -17,15 +20,19 @@ import (
 )
 
 func (r *REST) registerCredentials(doc huma.API) {
-	add(r, doc, route{method: http.MethodGet, path: "/v1/credentials", summary: "List credentials"}, listCredentials)
-	add(r, doc, route{method: http.MethodPost, path: "/v1/credentials", summary: "Add a credential", status: http.StatusCreated, maxBody: maxValues}, r.addCredential)
-	add(r, doc, route{method: http.MethodGet, path: "/v1/credentials/{ref}", summary: "Show a credential without its secrets"}, showCredential)
-	add(r, doc, route{method: http.MethodPatch, path: "/v1/credentials/{ref}", summary: "Change a credential", maxBody: maxValues}, r.editCredential)
-	add(r, doc, route{method: http.MethodDelete, path: "/v1/credentials/{ref}", summary: "Delete a credential"}, deleteCredential)
-	add(r, doc, route{method: http.MethodGet, path: "/v1/credentials/{ref}/versions", summary: "List a credential's versions"}, listVersions)
-	add(r, doc, route{method: http.MethodPost, path: "/v1/credentials/{ref}/reveal", summary: "Reveal a credential's secrets"}, r.reveal)
-	add(r, doc, route{method: http.MethodGet, path: "/v1/applications", summary: "List the catalogue"}, listApplications)
-	add(r, doc, route{method: http.MethodGet, path: "/v1/applications/{name}", summary: "Show an application"}, showApplication)
+	add(r, doc, route{method: http.MethodGet, path: "/v1/credentials", summary: "List credentials", access: may(grant.CredentialView, grant.CredentialOwn)}, listCredentials)
+	add(r, doc, route{method: http.MethodPost, path: "/v1/credentials", summary: "Add a credential", access: may(grant.CredentialCreate, grant.CredentialOwn), status: http.StatusCreated, maxBody: maxValues}, r.addCredential)
+	add(r, doc, route{method: http.MethodGet, path: "/v1/credentials/{ref}", summary: "Show a credential without its secrets", access: may(grant.CredentialView, grant.CredentialOwn)}, showCredential)
+	add(r, doc, route{method: http.MethodPatch, path: "/v1/credentials/{ref}", summary: "Change a credential", access: may(grant.CredentialEdit, grant.CredentialOwn), maxBody: maxValues}, r.editCredential)
+	add(r, doc, route{method: http.MethodDelete, path: "/v1/credentials/{ref}", summary: "Delete a credential", access: may(grant.CredentialDelete, grant.CredentialOwn)}, deleteCredential)
+	add(r, doc, route{method: http.MethodGet, path: "/v1/credentials/{ref}/versions", summary: "List a credential's versions", access: may(grant.CredentialView, grant.CredentialOwn)}, listVersions)
+	add(r, doc, route{method: http.MethodPost, path: "/v1/credentials/{ref}/reveal", summary: "Reveal a credential's secrets", access: may(grant.CredentialReveal, grant.CredentialOwn, grant.RequestMake)}, r.reveal)
+	add(r, doc, route{method: http.MethodPost, path: "/v1/credentials/{ref}/rollback", summary: "Make an earlier version the newest", access: may(grant.CredentialEdit, grant.CredentialOwn)}, rollbackCredential)
+	add(r, doc, route{method: http.MethodPost, path: "/v1/credentials/{ref}/disconnect", summary: "Stop a credential's delivery", access: may(grant.CredentialEdit, grant.CredentialOwn)}, switchCredential((*vault.Vault).Disconnect))
+	add(r, doc, route{method: http.MethodPost, path: "/v1/credentials/{ref}/connect", summary: "Deliver a credential again", access: may(grant.CredentialEdit, grant.CredentialOwn)}, switchCredential((*vault.Vault).Connect))
+	add(r, doc, route{method: http.MethodPost, path: "/v1/credentials/{ref}/transfer", summary: "Hand a credential to somebody else", access: may(grant.CredentialEdit, grant.CredentialOwn, grant.UserEdit)}, transferCredential)
+	add(r, doc, route{method: http.MethodGet, path: "/v1/applications", summary: "List the catalogue", access: signedIn}, listApplications)
+	add(r, doc, route{method: http.MethodGet, path: "/v1/applications/{name}", summary: "Show an application", access: signedIn}, showApplication)
 }
 
 type credentialQuery struct {
@@ -33,6 +40,7 @@ type credentialQuery struct {
 	Owner       string `query:"owner" maxLength:"63"`
 	Tag         string `query:"tag" maxLength:"512" doc:"KEY=VALUE"`
 	Search      string `query:"search" maxLength:"256" doc:"part of a name or description"`
+	Page
 }
 
 func listCredentials(_ context.Context, c *call, in *credentialQuery) (api.CredentialList, error) {
@@ -40,22 +48,31 @@ func listCredentials(_ context.Context, c *call, in *credentialQuery) (api.Crede
 	if in.Tag != "" && !strings.Contains(in.Tag, "=") {
 		return out, usage("tag", "write it as KEY=VALUE")
 	}
-	filter := vault.Filter{Application: in.Application, Owner: in.Owner, Tag: in.Tag, Search: in.Search}
-	for _, m := range c.rooms.Vault.List(c.person, filter) {
-		out.Items = append(out.Items, credentialOf(m))
+	after, limit, err := in.bounds()
+	if err != nil {
+		return out, err
+	}
+	filter := vault.Filter{Application: in.Application, Owner: in.Owner, Tag: in.Tag, Search: in.Search, After: after, Limit: limit}
+	list, more := c.rooms.Vault.List(c.person, filter)
+	for _, m := range list {
+		out.Items = append(out.Items, credentialOf(m, c.rooms.Vault.Now()))
+	}
+	if more {
+		out.Next = cursor(list[len(list)-1].Name)
 	}
 	return out, nil
 }
 
-func credentialOf(m credential.Metadata) api.Credential {
+func credentialOf(m credential.Metadata, now time.Time) api.Credential {
 	return api.Credential{
 		Name: m.Name, Kind: string(m.Kind), Application: m.Application, AuthType: string(m.AuthType),
 		Owner: m.Owner, Default: m.Default, Version: m.Version, Created: m.Created, Updated: m.Updated,
-		Expires: timeOrNull(m.Expires), Health: "unknown", Tags: notNil(m.Tags),
+		Expires: timeOrNull(m.Ends()), Disconnected: timeOrNull(m.Disconnected), Health: string(m.Health(now)), Tags: notNil(m.Tags),
+		Revision: m.Revision,
 	}
 }
 
-func showCredential(_ context.Context, c *call, in *byRef) (api.CredentialDetail, error) {
+func showCredential(_ context.Context, c *call, in *ByRef) (api.CredentialDetail, error) {
 	return detail(c, in.Ref)
 }
 
@@ -64,13 +81,14 @@ func detail(c *call, ref string) (api.CredentialDetail, error) {
 	if err != nil {
 		return api.CredentialDetail{}, err
 	}
+	c.revision = m.Revision
 	return api.CredentialDetail{
-		Credential: credentialOf(m), Description: m.Description, Describe: m.Describe, Requestable: m.Requestable,
+		Credential: credentialOf(m, c.rooms.Vault.Now()), Description: m.Description, Describe: m.Describe, Requestable: m.Requestable,
 		Fields: notNil(v.Fields), SecretFields: texts(v.Secrets),
 	}, nil
 }
 
-func (r *REST) addCredential(ctx context.Context, c *call, in *with[api.CredentialAdd]) (api.CredentialDetail, error) {
+func (r *REST) addCredential(ctx context.Context, c *call, in *creates[api.CredentialAdd]) (api.CredentialDetail, error) {
 	b := &in.Body
 	if b.AuthType != "" && credential.AuthType(b.AuthType).Fields() == nil {
 		return api.CredentialDetail{}, usage("auth_type", "there is no such one; strongroom application show lists those that there are")
@@ -84,25 +102,35 @@ func (r *REST) addCredential(ctx context.Context, c *call, in *with[api.Credenti
 		return api.CredentialDetail{}, err
 	}
 	defer value.Wipe()
-	m, err := c.rooms.Vault.Add(ctx, c.person, b.Name, vault.Change{
-		Application: b.Application, AuthType: credential.AuthType(b.AuthType),
-		Fields: union(b.Fields, shown), Value: value, Generate: b.Generate,
-		Description: &b.Description, Describe: b.Describe, Tags: b.Tags, Expires: b.Expires,
-		Default: &b.Default, Requestable: &b.Requestable,
-	})
-	if err != nil {
-		return api.CredentialDetail{}, err
-	}
-	return detail(c, m.Name)
+	said := *b
+	said.Sealed, said.Secrets, said.Variables, said.Masked = api.Sealed{}, nil, nil, nil
+	return once(ctx, c, making{key: in.IdempotencyKey, what: b.Name, body: said, secrets: value, shown: shown},
+		func(ctx context.Context) (api.CredentialDetail, error) {
+			m, err := c.rooms.Vault.Add(ctx, c.person, b.Name, vault.Change{
+				Application: b.Application, AuthType: credential.AuthType(b.AuthType),
+				Fields: union(b.Fields, shown), Value: value, Generate: b.Generate,
+				Description: &b.Description, Describe: b.Describe, Tags: b.Tags, Expires: b.Expires,
+				Default: &b.Default, Requestable: &b.Requestable,
+			})
+			if err != nil {
+				return api.CredentialDetail{}, err
+			}
+			return detail(c, m.Name)
+		}, func(name string) (api.CredentialDetail, error) { return detail(c, name) })
 }
 
 type credentialEdit struct {
-	Ref  string `path:"ref" maxLength:"127"`
+	ByRef
+	Precondition
 	Body api.CredentialEdit
 }
 
 func (r *REST) editCredential(ctx context.Context, c *call, in *credentialEdit) (api.CredentialDetail, error) {
 	b := &in.Body
+	revision, err := in.revision()
+	if err != nil {
+		return api.CredentialDetail{}, err
+	}
 	sent := envelopes{b.Sealed, in.Ref, b.Secrets, b.Variables, b.Masked}
 	if err := fits(sent, b.Fields, b.Generate); err != nil {
 		return api.CredentialDetail{}, err
@@ -112,15 +140,43 @@ func (r *REST) editCredential(ctx context.Context, c *call, in *credentialEdit) 
 		return api.CredentialDetail{}, err
 	}
 	defer value.Wipe()
-	m, err := c.rooms.Vault.Edit(ctx, c.person, in.Ref, vault.Change{
-		Fields: union(b.Fields, shown), Value: value, Generate: b.Generate,
+	m, gained, err := c.rooms.Vault.Edit(ctx, c.person, in.Ref, vault.Change{
+		Revision: revision,
+		Fields:   union(b.Fields, shown), Value: value, Generate: b.Generate,
 		Description: b.Description, Describe: b.Describe, Tags: b.Tags, Expires: b.Expires,
 		Default: b.Default, Requestable: b.Requestable,
 	})
 	if err != nil {
 		return api.CredentialDetail{}, err
 	}
-	return detail(c, m.Name)
+	out, err := detail(c, m.Name)
+	out.AccessAdded = accessAdded(gained, c.rooms.Fleet.List(), []string{m.Name})
+	return out, err
+}
+
+// maxAccess bounds how many pairs an answer shows.
+const maxAccess = 100
+
+// accessAdded shows what grants give that reach something newly: each host that
+// they reach with each credential that is named.
+func accessAdded(gained []grant.Grant, hosts []fleet.Host, credentials []string) []api.Access {
+	out := []api.Access{}
+	for _, g := range gained {
+		for _, ref := range credentials {
+			reached := false
+			for _, h := range hosts {
+				if !h.Revoked.IsZero() || !g.Reaches(h.Caller()) || len(out) == maxAccess {
+					continue
+				}
+				reached = true
+				out = append(out, api.Access{Grant: g.Name, Host: h.ID, Credential: ref})
+			}
+			if !reached && len(out) < maxAccess {
+				out = append(out, api.Access{Grant: g.Name, Credential: ref})
+			}
+		}
+	}
+	return out
 }
 
 // fits holds the members against the kind of the credential.
@@ -144,19 +200,98 @@ func union(a, b map[string]string) map[string]string {
 
 func notNil(m map[string]string) map[string]string { return union(m, nil) }
 
-func deleteCredential(ctx context.Context, c *call, in *byRef) (api.CredentialDeleted, error) {
+type credentialAt struct {
+	ByRef
+	Precondition
+}
+
+func deleteCredential(ctx context.Context, c *call, in *credentialAt) (api.CredentialDeleted, error) {
+	revision, err := in.revision()
+	if err != nil {
+		return api.CredentialDeleted{}, err
+	}
 	m, _, err := c.rooms.Vault.Show(c.person, in.Ref)
 	if err != nil {
 		return api.CredentialDeleted{}, err
 	}
 	holding := c.rooms.Delivery.Holding(m.ID)
-	m, changed, err := c.rooms.Vault.Delete(ctx, c.person, in.Ref)
-	return api.CredentialDeleted{
-		Deleted: m.Name, GrantsChanged: texts(changed), LeasesEnded: holding,
-	}, err
+	m, changed, err := c.rooms.Vault.Delete(ctx, c.person, in.Ref, revision)
+	out := api.CredentialDeleted{Deleted: m.Name, GrantsChanged: texts(changed), LeasesEnded: holding}
+	if m.Default {
+		out.DefaultOf = m.Application
+	}
+	return out, err
 }
 
-func listVersions(_ context.Context, c *call, in *byRef) (api.CredentialVersions, error) {
+type rollback struct {
+	ByRef
+	Precondition
+	Body api.Rollback
+}
+
+func rollbackCredential(ctx context.Context, c *call, in *rollback) (api.CredentialDetail, error) {
+	revision, err := in.revision()
+	if err != nil {
+		return api.CredentialDetail{}, err
+	}
+	m, err := c.rooms.Vault.Rollback(ctx, c.person, in.Ref, in.Body.To, revision)
+	if err != nil {
+		return api.CredentialDetail{}, err
+	}
+	return detail(c, m.Name)
+}
+
+// switchCredential is disconnect and connect.
+func switchCredential(do func(*vault.Vault, context.Context, grant.Person, string, uint64) (credential.Metadata, error)) func(context.Context, *call, *credentialAt) (api.CredentialSwitched, error) {
+	return func(ctx context.Context, c *call, in *credentialAt) (api.CredentialSwitched, error) {
+		revision, err := in.revision()
+		if err != nil {
+			return api.CredentialSwitched{}, err
+		}
+		m, _, err := c.rooms.Vault.Show(c.person, in.Ref)
+		if err != nil {
+			return api.CredentialSwitched{}, err
+		}
+		holding := c.rooms.Delivery.Holding(m.ID)
+		if _, err := do(c.rooms.Vault, ctx, c.person, in.Ref, revision); err != nil {
+			return api.CredentialSwitched{}, err
+		}
+		out := api.CredentialSwitched{}
+		if out.CredentialDetail, err = detail(c, in.Ref); out.Disconnected != nil {
+			out.LeasesEnded = holding
+		}
+		return out, err
+	}
+}
+
+type transfer struct {
+	ByRef
+	Body api.Transfer
+}
+
+func transferCredential(ctx context.Context, c *call, in *transfer) (api.Transferred, error) {
+	to, err := c.rooms.People.User(in.Body.To)
+	if err != nil {
+		return api.Transferred{}, err
+	}
+	if !to.Disabled.IsZero() {
+		return api.Transferred{}, usage("to", "this user is disabled")
+	}
+	receiver := vault.Receiver{ID: to.ID, Name: to.Name}
+	if owner, _, custom := strings.Cut(in.Ref, "/"); custom {
+		u, err := c.rooms.People.User(owner)
+		if err != nil && !errors.Is(err, people.ErrNoUser) {
+			return api.Transferred{}, err
+		}
+		if receiver.OwnerGone = u.Disabled; err != nil {
+			receiver.OwnerGone = time.Unix(0, 0) // there is none of that name
+		}
+	}
+	done, err := c.rooms.Vault.Transfer(ctx, c.person, in.Ref, receiver)
+	return api.Transferred{Waiting: done.Waiting, Name: done.Name, GrantsChanged: texts(done.Grants)}, err
+}
+
+func listVersions(_ context.Context, c *call, in *ByRef) (api.CredentialVersions, error) {
 	out := api.CredentialVersions{Items: []api.CredentialVersion{}}
 	versions, err := c.rooms.Vault.Versions(c.person, in.Ref)
 	for i, v := range versions {
@@ -182,15 +317,8 @@ func (r *REST) reveal(ctx context.Context, c *call, in *revealRequest) (api.Reve
 	if in.Body.Request == "" {
 		return api.RevealAnswer{}, usage("request", "give a random identifier, which is bound into each envelope")
 	}
-	exporter, err := envelope.Exporter(c.request.TLS)
+	sealer, enc, err := r.toClient(c, in.Body.PublicKey)
 	if err != nil {
-		return api.RevealAnswer{}, err
-	}
-	sealer, enc, err := envelope.NewSealer(r.arena, in.Body.PublicKey, envelope.ToClient, exporter)
-	if err != nil {
-		if errors.Is(err, envelope.ErrEnvelope) {
-			err = usage("public_key", "not an X25519 public key")
-		}
 		return api.RevealAnswer{}, err
 	}
 	defer sealer.Wipe()
@@ -219,14 +347,14 @@ func listApplications(_ context.Context, c *call, _ *nothing) (api.ApplicationLi
 	return out, nil
 }
 
-func showApplication(_ context.Context, c *call, in *byName) (api.ApplicationDetail, error) {
+func showApplication(_ context.Context, c *call, in *ByName) (api.ApplicationDetail, error) {
 	a, err := c.rooms.Catalogue.Get(in.Name)
 	if err != nil {
 		return api.ApplicationDetail{}, err
 	}
 	out := api.ApplicationDetail{
 		Application: api.Application{Name: a.Name, Title: a.Title, Category: a.Category, AuthTypes: authTypes(a.AuthTypes)},
-		Fields:      map[string][]credential.Field{},
+		Fields:      map[string][]credential.Field{}, PasswordPolicy: a.PasswordPolicy,
 	}
 	for _, t := range a.AuthTypes {
 		if out.Fields[string(t)], err = a.Fields(t); err != nil {

@@ -15,11 +15,12 @@ import (
 )
 
 func (r *REST) registerGrants(doc huma.API) {
-	add(r, doc, route{method: http.MethodGet, path: "/v1/grants", summary: "List grants"}, listGrants)
-	add(r, doc, route{method: http.MethodPost, path: "/v1/grants", summary: "Make a grant", status: http.StatusCreated}, addGrant)
-	add(r, doc, route{method: http.MethodGet, path: "/v1/grants/{name}", summary: "Show a grant"}, showGrant)
-	add(r, doc, route{method: http.MethodDelete, path: "/v1/grants/{name}", summary: "Revoke a grant"}, revokeGrant)
-	add(r, doc, route{method: http.MethodPost, path: "/v1/explain", summary: "What the gate would decide, and why"}, explain)
+	add(r, doc, route{method: http.MethodGet, path: "/v1/grants", summary: "List grants", access: may(grant.GrantView)}, listGrants)
+	add(r, doc, route{method: http.MethodPost, path: "/v1/grants", summary: "Make a grant", access: may(grant.GrantEdit, grant.CredentialOwn), status: http.StatusCreated}, addGrant)
+	add(r, doc, route{method: http.MethodGet, path: "/v1/grants/{name}", summary: "Show a grant", access: may(grant.GrantView, grant.CredentialOwn)}, showGrant)
+	add(r, doc, route{method: http.MethodPut, path: "/v1/grants/{name}", summary: "Change a grant", access: may(grant.GrantEdit, grant.CredentialOwn)}, editGrant)
+	add(r, doc, route{method: http.MethodDelete, path: "/v1/grants/{name}", summary: "Revoke a grant", access: may(grant.GrantEdit, grant.CredentialOwn)}, revokeGrant)
+	add(r, doc, route{method: http.MethodPost, path: "/v1/explain", summary: "What the gate would decide, and why", access: may(grant.GrantView)}, explain)
 }
 
 func listGrants(_ context.Context, c *call, _ *nothing) (api.GrantList, error) {
@@ -30,26 +31,58 @@ func listGrants(_ context.Context, c *call, _ *nothing) (api.GrantList, error) {
 	return out, nil
 }
 
-func showGrant(_ context.Context, c *call, in *byName) (api.Grant, error) {
-	g, err := c.rooms.Vault.Grant(c.person, in.Name)
-	return grantOf(g), err
+func showGrant(_ context.Context, c *call, in *ByName) (api.Grant, error) {
+	return oneGrant(c, in.Name)
 }
 
-func addGrant(ctx context.Context, c *call, in *with[api.GrantRule]) (api.Grant, error) {
-	b := in.Body
-	_, err := c.rooms.Vault.AddGrant(ctx, c.person, grant.Grant{
+func addGrant(ctx context.Context, c *call, in *creates[api.GrantRule]) (api.Grant, error) {
+	return once(ctx, c, making{key: in.IdempotencyKey, what: in.Body.Name, body: in.Body},
+		func(ctx context.Context) (api.Grant, error) {
+			if _, err := c.rooms.Vault.AddGrant(ctx, c.person, ruleOf(in.Body)); err != nil {
+				return api.Grant{}, err
+			}
+			return oneGrant(c, in.Body.Name)
+		}, func(name string) (api.Grant, error) { return oneGrant(c, name) })
+}
+
+type grantEdit struct {
+	ByName
+	Precondition
+	Body api.GrantRule
+}
+
+func editGrant(ctx context.Context, c *call, in *grantEdit) (api.Grant, error) {
+	revision, err := in.revision()
+	if err != nil {
+		return api.Grant{}, err
+	}
+	if in.Body.Name != in.Name {
+		return api.Grant{}, usage("name", "a grant keeps its name")
+	}
+	if _, err := c.rooms.Vault.EditGrant(ctx, c.person, ruleOf(in.Body), revision); err != nil {
+		return api.Grant{}, err
+	}
+	return oneGrant(c, in.Name)
+}
+
+func oneGrant(c *call, name string) (api.Grant, error) {
+	g, err := c.rooms.Vault.Grant(c.person, name)
+	if err != nil {
+		return api.Grant{}, err
+	}
+	c.revision = g.Revision
+	return grantOf(g), nil
+}
+
+func ruleOf(b api.GrantRule) grant.Grant {
+	return grant.Grant{
 		Name: b.Name, Credentials: b.Credentials, Applications: b.Applications, Tags: b.Tags,
 		Hosts: b.Hosts, HostLabels: b.HostLabels, AnyHost: b.AnyHost,
 		Conditions: grant.Conditions{
 			JobUsers: b.JobUsers, Access: grant.Access(b.Access),
 			TTL: time.Duration(b.TTL), Offline: time.Duration(b.Offline), Until: timeOrZero(b.Until),
 		},
-	})
-	if err != nil {
-		return api.Grant{}, err
 	}
-	g, err := c.rooms.Vault.Grant(c.person, b.Name)
-	return grantOf(g), err
 }
 
 func grantOf(g grant.Grant) api.Grant {
@@ -59,14 +92,14 @@ func grantOf(g grant.Grant) api.Grant {
 			Hosts: texts(g.Hosts), HostLabels: texts(g.HostLabels), AnyHost: g.AnyHost, JobUsers: texts(g.JobUsers),
 			Access: string(g.Access), TTL: api.Duration(g.TTL), Offline: api.Duration(g.Offline), Until: timeOrNull(g.Until),
 		},
-		Created: g.Created, CreatedBy: g.CreatedBy,
+		Empty: g.Empty(), Created: g.Created, CreatedBy: g.CreatedBy, Revision: g.Revision,
 	}
 }
 
 // texts makes a JSON array of what may be nil.
 func texts(in []string) []string { return append([]string{}, in...) }
 
-func revokeGrant(ctx context.Context, c *call, in *byName) (api.GrantRevoked, error) {
+func revokeGrant(ctx context.Context, c *call, in *ByName) (api.GrantRevoked, error) {
 	ended := leasesBy(c.rooms, in.Name)
 	if err := c.rooms.Vault.RevokeGrant(ctx, c.person, in.Name); err != nil {
 		return api.GrantRevoked{}, err

@@ -12,14 +12,16 @@ import (
 	"github.com/strongroom/strongroom/server/internal/fleet"
 	"github.com/strongroom/strongroom/shared/api"
 	"github.com/strongroom/strongroom/shared/credential"
+	"github.com/strongroom/strongroom/shared/grant"
 	"github.com/strongroom/strongroom/shared/identity"
 )
 
 func (r *REST) registerHosts(doc huma.API) {
-	add(r, doc, route{method: http.MethodGet, path: "/v1/hosts", summary: "List hosts"}, listHosts)
-	add(r, doc, route{method: http.MethodGet, path: "/v1/hosts/{id}", summary: "Show a host"}, showHost)
-	add(r, doc, route{method: http.MethodDelete, path: "/v1/hosts/{id}", summary: "Revoke a host"}, revokeHost)
-	add(r, doc, route{method: http.MethodPost, path: "/v1/hosts/join-tokens", summary: "Make a join token", status: http.StatusCreated}, addJoinToken)
+	add(r, doc, route{method: http.MethodGet, path: "/v1/hosts", summary: "List hosts", access: may(grant.HostView)}, listHosts)
+	add(r, doc, route{method: http.MethodGet, path: "/v1/hosts/{id}", summary: "Show a host", access: may(grant.HostView)}, showHost)
+	add(r, doc, route{method: http.MethodPatch, path: "/v1/hosts/{id}", summary: "Label a host", access: may(grant.HostLabel)}, labelHost)
+	add(r, doc, route{method: http.MethodDelete, path: "/v1/hosts/{id}", summary: "Revoke a host", access: may(grant.HostRevoke)}, revokeHost)
+	add(r, doc, route{method: http.MethodPost, path: "/v1/hosts/join-tokens", summary: "Make a join token", access: may(grant.HostJoin), status: http.StatusCreated}, addJoinToken)
 }
 
 func listHosts(_ context.Context, c *call, _ *nothing) (api.HostList, error) {
@@ -30,19 +32,51 @@ func listHosts(_ context.Context, c *call, _ *nothing) (api.HostList, error) {
 	return out, nil
 }
 
-func showHost(_ context.Context, c *call, in *byID) (api.Host, error) {
+func showHost(_ context.Context, c *call, in *ByID) (api.Host, error) {
 	h, err := c.rooms.Fleet.Get(in.ID)
-	return hostOf(h), err
+	if err != nil {
+		return api.Host{}, err
+	}
+	c.revision = h.Revision
+	return hostOf(h), nil
 }
 
 func hostOf(h fleet.Host) api.Host {
 	return api.Host{
-		ID: h.ID, Name: h.Name, Labels: notNil(h.Labels), OS: h.OS, Version: h.Version, Enrolled: h.Enrolled,
+		ID: h.ID, Name: h.Name, Revision: h.Revision, Labels: notNil(h.Labels), OS: h.OS, Version: h.Version, Enrolled: h.Enrolled,
 		LastSeen: timeOrNull(h.LastSeen), Connected: h.Connected, Revoked: !h.Revoked.IsZero(), Frozen: !h.Frozen.IsZero(),
 	}
 }
 
-func revokeHost(ctx context.Context, c *call, in *byID) (api.HostRevoked, error) {
+type hostLabel struct {
+	ByID
+	Precondition
+	Body api.HostLabel
+}
+
+func labelHost(ctx context.Context, c *call, in *hostLabel) (api.HostLabelled, error) {
+	revision, err := in.revision()
+	if err != nil {
+		return api.HostLabelled{}, err
+	}
+	var gained []grant.Grant
+	h, err := c.rooms.Fleet.Label(ctx, c.person, in.ID, revision, in.Body.Labels, func(before, after grant.Host) (err error) {
+		gained, err = c.rooms.Vault.WidensHost(c.person, before, after)
+		return err
+	})
+	if err != nil {
+		return api.HostLabelled{}, err
+	}
+	c.revision = h.Revision
+	out := api.HostLabelled{Host: hostOf(h), AccessAdded: []api.Access{}}
+	for _, g := range gained {
+		out.AccessAdded = append(out.AccessAdded, accessAdded([]grant.Grant{g}, []fleet.Host{h}, c.rooms.Vault.Named(c.person, g))...)
+	}
+	out.AccessAdded = out.AccessAdded[:min(len(out.AccessAdded), maxAccess)]
+	return out, nil
+}
+
+func revokeHost(ctx context.Context, c *call, in *ByID) (api.HostRevoked, error) {
 	if err := c.rooms.Fleet.Revoke(ctx, c.person, in.ID); err != nil {
 		return api.HostRevoked{}, err
 	}
@@ -63,12 +97,17 @@ func versionHeld(c *call, h delivery.Held) api.VersionHeld {
 	return out
 }
 
-func addJoinToken(ctx context.Context, c *call, in *with[api.JoinTokenAdd]) (api.JoinToken, error) {
-	life := cmp.Or(time.Duration(in.Body.TTL), time.Hour)
-	token, expires, err := c.rooms.Fleet.NewJoinToken(ctx, c.person, in.Body.Labels, life, cmp.Or(in.Body.Uses, 1))
-	if err != nil {
+func addJoinToken(ctx context.Context, c *call, in *creates[api.JoinTokenAdd]) (api.JoinToken, error) {
+	if _, err := c.rooms.Vault.WidensHost(c.person, grant.Host{}, grant.Host{Labels: in.Body.Labels}); err != nil {
 		return api.JoinToken{}, err
 	}
-	join := identity.Join{Server: c.rooms.AgentsAddress, Fingerprint: c.rooms.Fleet.RootFingerprint(), Token: token}
-	return api.JoinToken{Token: token, Join: join.Text(), Expires: expires}, nil
+	life := cmp.Or(time.Duration(in.Body.TTL), time.Hour)
+	return once(ctx, c, making{key: in.IdempotencyKey, body: in.Body}, func(ctx context.Context) (api.JoinToken, error) {
+		token, expires, err := c.rooms.Fleet.NewJoinToken(ctx, c.person, in.Body.Labels, life, cmp.Or(in.Body.Uses, 1))
+		if err != nil {
+			return api.JoinToken{}, err
+		}
+		join := identity.Join{Server: c.rooms.AgentsAddress, Fingerprint: c.rooms.Fleet.RootFingerprint(), Token: token}
+		return api.JoinToken{Token: token, Join: join.Text(), Expires: expires}, nil
+	}, nil)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/strongroom/strongroom/server/internal/fleet"
 	"github.com/strongroom/strongroom/server/internal/people"
 	"github.com/strongroom/strongroom/server/internal/seal"
+	"github.com/strongroom/strongroom/server/internal/setting"
 	"github.com/strongroom/strongroom/server/internal/vault"
 	"github.com/strongroom/strongroom/shared/api"
 	"github.com/strongroom/strongroom/shared/credential"
@@ -92,14 +93,29 @@ var sentinels = []struct {
 	{people.ErrUnauthenticated, http.StatusUnauthorized, api.CodeUnauthenticated},
 	{people.ErrLogin, http.StatusUnauthorized, api.CodeUnauthenticated},
 	{people.ErrNotFound, http.StatusNotFound, api.CodeNotFound},
+	{people.ErrNoUser, http.StatusNotFound, api.CodeNotFound},
+	{people.ErrNoRole, http.StatusNotFound, api.CodeNotFound},
 	{people.ErrTaken, http.StatusConflict, api.CodeConflict},
+	{people.ErrChanged, http.StatusPreconditionFailed, api.CodeChanged},
+	{people.ErrCode, http.StatusUnauthorized, api.CodeSecondFactor},
 	{people.ErrBusy, http.StatusTooManyRequests, api.CodeRefused},
 	{vault.ErrNotFound, http.StatusNotFound, api.CodeNotFound},
 	{vault.ErrNoGrant, http.StatusNotFound, api.CodeNotFound},
+	{vault.ErrNoRequest, http.StatusNotFound, api.CodeNotFound},
 	{vault.ErrTaken, http.StatusConflict, api.CodeConflict},
+	{vault.ErrChanged, http.StatusPreconditionFailed, api.CodeChanged},
 	{fleet.ErrNotFound, http.StatusNotFound, api.CodeNotFound},
+	{fleet.ErrChanged, http.StatusPreconditionFailed, api.CodeChanged},
 	{fleet.ErrRevoked, http.StatusConflict, api.CodeConflict},
 	{catalogue.ErrUnknown, http.StatusNotFound, api.CodeNotFound},
+	{audit.ErrNoEntry, http.StatusNotFound, api.CodeNotFound},
+	{audit.ErrPruned, http.StatusNotFound, api.CodeNotFound},
+	{audit.ErrNoSpace, http.StatusInsufficientStorage, api.CodeFailed},
+	{setting.ErrUnknown, http.StatusNotFound, api.CodeNotFound},
+	{seal.ErrSlotID, http.StatusNotFound, api.CodeNotFound},
+	{seal.ErrLastSlot, http.StatusConflict, api.CodeConflict},
+	{seal.ErrSecondSet, http.StatusConflict, api.CodeConflict},
+	{seal.ErrSlots, http.StatusConflict, api.CodeConflict},
 }
 
 func known(err error) *problem {
@@ -108,7 +124,7 @@ func known(err error) *problem {
 		return usage("application", "there is no such one; strongroom application list shows those that there are")
 	case errors.Is(err, credential.ErrInvalid):
 		return refusal(http.StatusUnprocessableEntity, api.CodeUsage, err.Error())
-	case errors.Is(err, vault.ErrRefused):
+	case errors.Is(err, vault.ErrRefused), errors.Is(err, people.ErrRefused):
 		return refusal(http.StatusForbidden, api.CodeRefused, err.Error())
 	case errors.Is(err, audit.ErrCursor):
 		return usage("cursor", "take it from the next of the page before")
@@ -120,10 +136,19 @@ func known(err error) *problem {
 		return refusal(http.StatusForbidden, api.CodeRefused, err.Error())
 	case errors.Is(err, seal.ErrShareText):
 		return refusal(http.StatusUnprocessableEntity, api.CodeUsage, "share: "+err.Error())
+	case errors.Is(err, seal.ErrPassphrase), errors.Is(err, seal.ErrShareCount):
+		return refusal(http.StatusUnprocessableEntity, api.CodeUsage, err.Error())
 	case errors.Is(err, seal.ErrKeyFile):
 		return usage("key_file", "send the whole key file as strongroom-server init wrote it")
 	case errors.Is(err, secret.ErrFull):
-		return refusal(http.StatusServiceUnavailable, api.CodeFailed, "the server has no locked memory left: try again")
+		return refusal(http.StatusServiceUnavailable, api.CodeFailed, "the server's locked memory is full: try again, or run the server with a larger --locked-memory")
+	}
+	var delay *people.DelayError
+	if errors.As(err, &delay) {
+		return busy(delay.Error())
+	}
+	if errors.Is(err, people.ErrInUse) {
+		return refusal(http.StatusConflict, api.CodeConflict, err.Error())
 	}
 	for _, s := range sentinels {
 		if errors.Is(err, s.is) {

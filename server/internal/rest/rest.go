@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"path"
 	"runtime/debug"
 	"sync/atomic"
@@ -22,21 +23,28 @@ import (
 	"github.com/strongroom/strongroom/server/internal/delivery"
 	"github.com/strongroom/strongroom/server/internal/fleet"
 	"github.com/strongroom/strongroom/server/internal/people"
+	"github.com/strongroom/strongroom/server/internal/repeat"
+	"github.com/strongroom/strongroom/server/internal/setting"
 	"github.com/strongroom/strongroom/server/internal/vault"
 	"github.com/strongroom/strongroom/shared/api"
+	"github.com/strongroom/strongroom/shared/crash"
 	"github.com/strongroom/strongroom/shared/grant"
 	"github.com/strongroom/strongroom/shared/secret"
 )
 
 // Rooms are what an unsealed server works with.
 type Rooms struct {
+	Settings      *setting.Settings
 	People        *people.People
 	Fleet         *fleet.Fleet
 	Vault         *vault.Vault
 	Catalogue     *catalogue.Catalogue
 	Audit         *audit.Log
 	AuditKeys     audit.Keys // for reading the log
+	Checkpoints   *audit.Checkpoints
 	Delivery      *delivery.Delivery
+	Keeping       Keeping
+	Repeats       *repeat.Requests
 	AgentsAddress string // HOST:PORT for join strings
 }
 
@@ -78,6 +86,7 @@ type REST struct {
 	origins *http.CrossOriginProtection
 
 	limits   *limits
+	requests requests
 	checking chan struct{} // bounds the passwords that are in the arena at a time
 
 	current atomic.Pointer[unsealed] // nil while sealed
@@ -129,12 +138,18 @@ type call struct {
 	person     grant.Person
 	token      people.Token
 	leave      func() // gives the rooms back; may be called twice
+	route      *route
+	revision   uint64 // of the one thing that is answered with, for its ETag; 0: none
 }
 
 type callKey struct{}
 
 func (r *REST) serve(w http.ResponseWriter, req *http.Request) {
+	req = req.WithContext(audit.WithFrom(req.Context(), from(req)))
 	at := r.match(req)
+	counted := &watched{ResponseWriter: w}
+	defer func() { r.requests.count(at.pattern(), counted.answer()) }()
+	w = counted
 	defer r.recovered(w, at)
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
@@ -155,10 +170,10 @@ func (r *REST) serve(w http.ResponseWriter, req *http.Request) {
 		write(w, refusal(http.StatusNotFound, api.CodeNotFound, "there is no such route"))
 		return
 	}
-	c := &call{request: req, leave: func() {}}
+	c := &call{request: req, route: at, leave: func() {}}
 	c.connection, _ = req.Context().Value(connectionKey{}).(*connection)
 	if at.access != anytime {
-		if p := r.admit(c, at.access); p != nil {
+		if p := r.admit(c, at); p != nil {
 			write(w, p)
 			return
 		}
@@ -167,6 +182,15 @@ func (r *REST) serve(w http.ResponseWriter, req *http.Request) {
 		defer context.AfterFunc(c.unsealed.ending, cancel)()
 	}
 	r.mux.ServeHTTP(w, req.WithContext(context.WithValue(ctx, callKey{}, c)))
+}
+
+// from is the address that the log gives the request.
+func from(req *http.Request) string {
+	at, err := netip.ParseAddrPort(req.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	return at.Addr().Unmap().String()
 }
 
 // match finds the request's route. The mux itself would answer what has none
@@ -212,7 +236,10 @@ func (r *REST) recovered(w http.ResponseWriter, at *route) {
 func callOf(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
 
 // answer is the shape in which huma wants an answer's body.
-type answer[O any] struct{ Body O }
+type answer[O any] struct {
+	ETag string `header:"ETag" doc:"for If-Match, of one thing"`
+	Body O
+}
 
 // add registers a handler. Its error becomes a problem.
 func add[I, O any](r *REST, doc huma.API, at route, do func(context.Context, *call, *I) (O, error)) {
@@ -227,6 +254,7 @@ func add[I, O any](r *REST, doc huma.API, at route, do func(context.Context, *ca
 		if err != nil {
 			return nil, r.problem(c, at.pattern(), err)
 		}
-		return &answer[O]{out}, nil
+		crash.Point("rest.answer")
+		return &answer[O]{etag(c.revision), out}, nil
 	})
 }

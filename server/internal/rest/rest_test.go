@@ -28,7 +28,9 @@ import (
 	"github.com/strongroom/strongroom/server/internal/delivery"
 	"github.com/strongroom/strongroom/server/internal/fleet"
 	"github.com/strongroom/strongroom/server/internal/people"
+	"github.com/strongroom/strongroom/server/internal/repeat"
 	"github.com/strongroom/strongroom/server/internal/seal"
+	"github.com/strongroom/strongroom/server/internal/setting"
 	"github.com/strongroom/strongroom/server/internal/store"
 	"github.com/strongroom/strongroom/server/internal/vault"
 	"github.com/strongroom/strongroom/shared/api"
@@ -108,9 +110,7 @@ func newSite(t *testing.T) *site {
 	s.serve()
 	pass := must(s.arena.From([]byte(password)))(t)
 	defer pass.Wipe()
-	token, _, err := s.rooms.People.Login(t.Context(), "alice", pass)
-	check(t, err)
-	s.token = token
+	s.token = must(s.rooms.People.Login(t.Context(), people.Login{User: "alice", Password: pass}))(t).Token
 	return s
 }
 
@@ -160,13 +160,17 @@ func newRooms(t *testing.T, arena *secret.Arena) (*Rooms, *barrier.Barrier) {
 	entry := audit.Entry{Actor: "system", Action: "vault.create", Outcome: audit.Allowed}
 	check(t, log.Change(t.Context(), b, entry, func(tx *barrier.Tx) error { return fleet.Create(tx, "test.local", time.Now()) }))
 	known := must(catalogue.Load(configs.Applications))(t)
+	settings := must(setting.Open(b, log))(t)
 	rooms := &Rooms{
-		People: people.New(b, log, time.Now), Catalogue: known, Audit: log, AuditKeys: keys,
+		Settings: settings, People: people.New(b, log, settings, time.Now), Catalogue: known, Audit: log, AuditKeys: keys,
 		Fleet:         must(fleet.Open(b, log, vaultID, time.Now))(t),
-		Vault:         must(vault.Open(b, log, arena, known, time.Now))(t),
+		Vault:         must(vault.Open(b, log, arena, known, settings, time.Now))(t),
 		AgentsAddress: "vault.test:7443",
 	}
-	rooms.Delivery = delivery.New(rooms.Fleet, rooms.Vault, log, arena, slog.New(slog.DiscardHandler), time.Now)
+	rooms.Repeats = must(repeat.Open(b, time.Now))(t)
+	rooms.Checkpoints = must(log.Checkpoints(t.Context(), keys, b.Epoch()))(t)
+	t.Cleanup(rooms.Checkpoints.Close)
+	rooms.Delivery = delivery.New(rooms.Fleet, rooms.Vault, log, rooms.Checkpoints, arena, slog.New(slog.DiscardHandler), time.Now)
 	t.Cleanup(rooms.Delivery.Stop)
 	pass := must(arena.From([]byte(password)))(t)
 	defer pass.Wipe()
@@ -257,6 +261,9 @@ func (s *site) request(method, path, token, body string) *http.Request {
 	}
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if method != http.MethodGet {
+		req.Header.Set("If-Match", "*")
 	}
 	if len(body) > 256<<10 {
 		// Else the server may hang up on what it has not read, and its answer be lost.

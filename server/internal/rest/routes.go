@@ -1,9 +1,13 @@
 package rest
 
 import (
+	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"reflect"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,7 +18,7 @@ import (
 )
 
 // route is what is said of a route beside its handler. The zero values are the
-// usual: an admin's token, 200, 1 MiB, 30 seconds.
+// usual: 200, 1 MiB, 30 seconds.
 type route struct {
 	method, path string
 	summary      string
@@ -33,7 +37,7 @@ func (at *route) pattern() string {
 
 func (at *route) operation(doc huma.API) huma.Operation {
 	op := huma.Operation{
-		OperationID: operationID(at.method, at.path), Method: at.method, Path: at.path, Summary: at.summary,
+		OperationID: operationID(at.method, at.path), Method: at.method, Path: at.path, Summary: at.summary, Description: at.access.demands(),
 		DefaultStatus: at.status, MaxBodyBytes: 1 << 20, BodyReadTimeout: usualTime,
 		Responses: map[string]*huma.Response{"default": {
 			Description: "a problem",
@@ -48,7 +52,7 @@ func (at *route) operation(doc huma.API) huma.Operation {
 	if at.timeout != 0 {
 		op.BodyReadTimeout = at.timeout
 	}
-	if at.access == admin {
+	if at.access.level <= withToken {
 		op.Security = []map[string][]string{{"token": {}}}
 	}
 	return op
@@ -70,24 +74,71 @@ func operationID(method, path string) string {
 	return string(id)
 }
 
-// The parts that requests have.
+// The parts that requests have. They are exported because huma takes no notice of embedded ones that are not.
 type (
 	nothing struct{}
 
-	byRef struct {
+	ByRef struct {
 		Ref string `path:"ref" maxLength:"127" doc:"the credential's reference, escaped"`
 	}
 
-	byName struct {
+	ByName struct {
 		Name string `path:"name" maxLength:"63"`
 	}
 
-	byID struct {
+	ByID struct {
 		ID string `path:"id" maxLength:"63"`
+	}
+
+	// Precondition is for changing or removing what somebody has looked at.
+	Precondition struct {
+		IfMatch string `header:"If-Match" maxLength:"64" doc:"the ETag of the thing as it was looked at"`
+	}
+
+	// Page is for lists.
+	Page struct {
+		Limit  int    `query:"limit" minimum:"0" maximum:"1000" doc:"at most so many, up to 1000; 0: 100"`
+		Cursor string `query:"cursor" maxLength:"512" doc:"the next of the page before"`
 	}
 
 	with[B any] struct{ Body B }
 )
+
+// bounds says behind which key a page begins, and how many it has.
+func (p Page) bounds() (after string, limit int, err error) {
+	key, err := base64.RawURLEncoding.DecodeString(p.Cursor)
+	if err != nil {
+		return "", 0, usage("cursor", "take it from the next of the page before")
+	}
+	return string(key), cmp.Or(p.Limit, 100), nil
+}
+
+// cursor names the last key of a page.
+func cursor(key string) string { return base64.RawURLEncoding.EncodeToString([]byte(key)) }
+
+func etag(revision uint64) string {
+	if revision == 0 {
+		return ""
+	}
+	return `"` + strconv.FormatUint(revision, 10) + `"`
+}
+
+// revision demands that the request says what it was made for: 0 is whatever
+// there is.
+func (m Precondition) revision() (uint64, error) {
+	text, quoted := strings.CutPrefix(m.IfMatch, `"`)
+	text, closed := strings.CutSuffix(text, `"`)
+	n, err := strconv.ParseUint(text, 10, 64)
+	switch {
+	case m.IfMatch == "*":
+		return 0, nil
+	case m.IfMatch == "":
+		return 0, refusal(http.StatusPreconditionRequired, api.CodeChanged, "say with If-Match what this was made for: the ETag of the thing as you saw it, or * for whatever it is")
+	case !quoted || !closed || err != nil || n == 0:
+		return 0, refusal(http.StatusPreconditionFailed, api.CodeChanged, "If-Match is no ETag of this server: look at the thing again")
+	}
+	return n, nil
+}
 
 // maxValues lets through what the largest version takes in base64, and one byte
 // more, since huma counts the limit itself as too much.
@@ -107,10 +158,18 @@ func (r *REST) register() {
 	r.registerControl(doc)
 	r.registerCredentials(doc)
 	r.registerGrants(doc)
+	r.registerRequests(doc)
 	r.registerHosts(doc)
+	r.registerUsers(doc)
+	r.registerSettings(doc)
 	r.registerAudit(doc)
+	r.registerSlots(doc)
+	r.registerRekey(doc)
+	r.registerBackup(doc)
+	r.registerMonitor(doc)
 	r.learnMembers(doc.OpenAPI())
 	r.serveDocument(doc.OpenAPI())
+	r.serveDocs(doc.OpenAPI())
 }
 
 // decode keeps the decoder's errors to itself, since they quote what they read.
@@ -129,7 +188,7 @@ func (r *REST) learnMembers(doc *huma.OpenAPI) {
 		}
 	}
 	for _, item := range doc.Paths {
-		for _, op := range []*huma.Operation{item.Get, item.Post, item.Patch, item.Delete} {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Patch, item.Delete} {
 			if op == nil {
 				continue
 			}
@@ -143,7 +202,7 @@ func (r *REST) learnMembers(doc *huma.OpenAPI) {
 // serveDocument serves the OpenAPI document, which huma would make anew in
 // every request at once.
 func (r *REST) serveDocument(doc *huma.OpenAPI) {
-	at := route{method: http.MethodGet, path: "/openapi.json"}
+	at := route{method: http.MethodGet, path: "/openapi.json", access: anytime}
 	text := sync.OnceValues(func() ([]byte, error) { return json.Marshal(doc) })
 	r.routes[at.pattern()] = &at
 	r.mux.HandleFunc(at.pattern(), func(w http.ResponseWriter, req *http.Request) {

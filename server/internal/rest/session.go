@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"reflect"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/strongroom/strongroom/server/internal/admission"
 	"github.com/strongroom/strongroom/server/internal/people"
 	"github.com/strongroom/strongroom/shared/api"
 	"github.com/strongroom/strongroom/shared/secret"
@@ -26,33 +28,20 @@ func (r *REST) registerSessions(doc huma.API) {
 			Schema: doc.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[api.LoginRequest](), true, "LoginRequest"),
 		}},
 	}
-	add(r, doc, route{method: http.MethodPost, path: "/v1/logout", summary: "End the token of this request", status: http.StatusNoContent}, logout)
-	add(r, doc, route{method: http.MethodGet, path: "/v1/whoami", summary: "Whose token this is"}, whoami)
-	add(r, doc, route{method: http.MethodGet, path: "/v1/tokens", summary: "List the caller's tokens"}, listTokens)
-	add(r, doc, route{method: http.MethodPost, path: "/v1/tokens", summary: "Make a token", status: http.StatusCreated}, addToken)
-	add(r, doc, route{method: http.MethodDelete, path: "/v1/tokens/{name}", summary: "Revoke a token", status: http.StatusNoContent}, revokeToken)
+	add(r, doc, route{method: http.MethodPost, path: "/v1/logout", summary: "End the token of this request", access: signedIn, status: http.StatusNoContent}, logout)
+	add(r, doc, route{method: http.MethodGet, path: "/v1/whoami", summary: "Whose token this is", access: signedIn}, r.whoami)
+	add(r, doc, route{method: http.MethodGet, path: "/v1/tokens", summary: "List the caller's tokens", access: signedIn}, listTokens)
+	add(r, doc, route{method: http.MethodPost, path: "/v1/tokens", summary: "Make a token", access: signedIn, status: http.StatusCreated}, addToken)
+	add(r, doc, route{method: http.MethodDelete, path: "/v1/tokens/{name}", summary: "Revoke a token", access: signedIn, status: http.StatusNoContent}, revokeToken)
 }
 
-// The largest body of a login: a password of 64 KiB, each byte escaped. Longer
-// bodies than the usual are few at a time, since anybody can send them slowly.
-const (
-	maxPassword = 64 << 10
-	maxLogin    = 6*maxPassword + 4<<10
-	usualLogin  = 4 << 10
-)
+// maxLogin is the largest body of a login: the longest password, each byte escaped, and the rest.
+const maxLogin = 6*people.MaxPassword + 4<<10
 
 // login never makes a string of the password.
 func (r *REST) login(ctx context.Context, c *call, _ *nothing) (api.LoginAnswer, error) {
 	if !r.limits.login(c.request.RemoteAddr, r.now()) {
 		return api.LoginAnswer{}, busy("too many logins: try again in a few seconds")
-	}
-	if c.request.ContentLength > usualLogin {
-		select {
-		case r.limits.longLogins <- struct{}{}:
-			defer func() { <-r.limits.longLogins }()
-		default:
-			return api.LoginAnswer{}, busy("too many logins with long passwords: try again in a few seconds")
-		}
 	}
 	body, err := readLogin(c.request)
 	if err != nil {
@@ -65,13 +54,15 @@ func (r *REST) login(ctx context.Context, c *call, _ *nothing) (api.LoginAnswer,
 	case <-ctx.Done():
 		return api.LoginAnswer{}, people.ErrBusy
 	}
-	user, password, err := r.parseLogin(body)
-	defer password.Wipe()
+	in, err := r.parseLogin(body)
+	defer secret.Sweep() // Argon2's memory
+	defer in.Password.Wipe()
 	if err != nil {
 		return api.LoginAnswer{}, err
 	}
-	token, expires, err := c.rooms.People.Login(ctx, user, password)
-	return api.LoginAnswer{Token: token, Expires: expires}, err
+	in.From = admission.Network(c.request.RemoteAddr).Addr().String()
+	s, err := c.rooms.People.Login(ctx, in)
+	return api.LoginAnswer{Token: s.Token, Expires: s.Expires}, err
 }
 
 // readLogin reads the body in one piece, so that no part of it stays behind
@@ -105,57 +96,73 @@ func (t *lockedText) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-func (r *REST) parseLogin(body []byte) (user string, password *secret.Buffer, err error) {
+func (r *REST) parseLogin(body []byte) (l people.Login, err error) {
 	in := struct {
 		User     string     `json:"user"`
 		Password lockedText `json:"password"`
+		Code     string     `json:"code"`
 	}{Password: lockedText{arena: r.arena}}
-	err = json.Unmarshal(body, &in)
-	password = in.Password.buffer
+	secret.Do(func() { err = json.Unmarshal(body, &in) })
+	l = people.Login{User: in.User, Password: in.Password.buffer, Code: in.Code}
 	switch {
 	case errors.Is(err, secret.ErrFull):
-		return "", password, secret.ErrFull
+		return l, secret.ErrFull
 	case err != nil:
-		return "", password, refusal(http.StatusUnprocessableEntity, api.CodeUsage, "the request's body must be JSON with user and password, which are texts")
+		return l, refusal(http.StatusUnprocessableEntity, api.CodeUsage, "the request's body must be JSON with user and password, which are texts")
 	case in.User == "" || len(in.User) > 63:
-		return "", password, usage("user", "from 1 to 63 bytes")
-	case password.Len() == 0 || password.Len() > maxPassword:
-		return "", password, usage("password", "from 1 to 65536 bytes")
+		return l, usage("user", "from 1 to 63 bytes")
+	case l.Password.Len() == 0 || l.Password.Len() > people.MaxPassword:
+		return l, usage("password", fmt.Sprintf("from 1 to %d bytes", people.MaxPassword))
+	case len(in.Code) > 64:
+		return l, usage("code", "at most 64 bytes")
 	}
-	return in.User, password, nil
+	return l, nil
 }
 
 func logout(ctx context.Context, c *call, _ *nothing) (nothing, error) {
 	return nothing{}, c.rooms.People.Logout(ctx, c.person, c.token)
 }
 
-func whoami(_ context.Context, c *call, _ *nothing) (api.Whoami, error) {
+func (r *REST) whoami(_ context.Context, c *call, _ *nothing) (api.Whoami, error) {
 	name := c.token.Name
 	if name == "" {
 		name = "login"
 	}
+	var notices []string
+	if until := c.person.LockedUntil; r.now().Before(until) {
+		notices = append(notices, "somebody else set your password or took your second factor away: "+
+			"your own credentials are locked until "+until.UTC().Format(time.RFC3339))
+	}
 	return api.Whoami{
-		User: c.person.Name, Role: c.person.Role,
+		Notices: notices,
+		User:    c.person.Name, Role: c.person.Role, Permissions: c.person.Permissions.Names(),
 		Token: api.WhoamiToken{Name: name, Expires: timeOrNull(c.token.Expires)},
 	}, nil
 }
 
 func listTokens(_ context.Context, c *call, _ *nothing) (api.TokenList, error) {
-	tokens, err := c.rooms.People.Tokens(c.person)
+	tokens, err := c.rooms.People.Tokens(c.person, c.token)
 	out := api.TokenList{Items: []api.Token{}}
 	for _, t := range tokens {
-		out.Items = append(out.Items, api.Token{Name: t.Name, Created: t.Created, Expires: timeOrNull(t.Expires)})
+		out.Items = append(out.Items, api.Token{
+			Name: t.Name, Scopes: texts(t.Scopes), Created: t.Created, Expires: timeOrNull(t.Expires), LastUsed: timeOrNull(t.Used),
+		})
 	}
 	return out, err
 }
 
-func addToken(ctx context.Context, c *call, in *with[api.TokenAdd]) (api.TokenAdded, error) {
-	token, err := c.rooms.People.CreateToken(ctx, c.person, in.Body.Name, timeOrZero(in.Body.Expires))
-	return api.TokenAdded{Name: in.Body.Name, Token: token, Expires: in.Body.Expires}, err
+func addToken(ctx context.Context, c *call, in *creates[api.TokenAdd]) (api.TokenAdded, error) {
+	return once(ctx, c, making{key: in.IdempotencyKey, what: in.Body.Name, body: in.Body},
+		func(ctx context.Context) (api.TokenAdded, error) {
+			text, t, err := c.rooms.People.CreateToken(ctx, c.person, c.token, people.NewToken{
+				Name: in.Body.Name, Scopes: in.Body.Scopes, Expires: timeOrZero(in.Body.Expires),
+			})
+			return api.TokenAdded{Name: t.Name, Token: text, Expires: timeOrNull(t.Expires)}, err
+		}, nil)
 }
 
-func revokeToken(ctx context.Context, c *call, in *byName) (nothing, error) {
-	return nothing{}, c.rooms.People.RevokeToken(ctx, c.person, in.Name)
+func revokeToken(ctx context.Context, c *call, in *ByName) (nothing, error) {
+	return nothing{}, c.rooms.People.RevokeToken(ctx, c.person, c.token, in.Name)
 }
 
 // timeOrNull and timeOrZero: the rooms say "never" with the zero time, the API

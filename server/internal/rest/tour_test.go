@@ -22,7 +22,7 @@ func TestSessions(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	ctx := t.Context()
-	session := must(s.client("").Login(ctx, "alice", s.secret(password)))(t)
+	session := must(s.client("").Login(ctx, "alice", s.secret(password), ""))(t)
 	c := s.client(string(session.Token.Reveal()))
 	me := must(c.Whoami(ctx))(t)
 	if me.User != "alice" || me.Role != "admin" || me.Token.Name != "login" || me.Token.Expires == nil {
@@ -40,7 +40,7 @@ func TestSessions(t *testing.T) {
 	_, err := c.AddToken(ctx, api.TokenAdd{Name: "deploy"})
 	wantErr(t, err, api.ErrConflict)
 	list := must(c.Tokens(ctx))(t)
-	if len(list.Items) != 1 || list.Items[0].Name != "deploy" || list.Items[0].LastUsed != nil {
+	if len(list.Items) != 1 || list.Items[0].Name != "deploy" || list.Items[0].LastUsed == nil {
 		t.Errorf("tokens: %+v", list.Items)
 	}
 	check(t, c.RevokeToken(ctx, "deploy"))
@@ -65,7 +65,7 @@ func TestAppCredential(t *testing.T) {
 	_, err := s.addBasic(c, "salesforce-prod", "x")
 	wantErr(t, err, api.ErrConflict)
 	yes := true
-	edited := must(c.EditCredential(ctx, "salesforce-prod", api.CredentialEdit{
+	edited := must(c.EditCredential(ctx, "salesforce-prod", 0, api.CredentialEdit{
 		Default: &yes, Tags: map[string]string{"team": "", "tier": "1"},
 	}, api.Values{Secrets: map[string]*secret.Buffer{"password": s.secret("second")}}))(t)
 	if edited.Version != 2 || !edited.Default || len(edited.Tags) != 1 || edited.Tags["tier"] != "1" || edited.Description != "for the nightly job" {
@@ -91,7 +91,7 @@ func TestAppCredential(t *testing.T) {
 		}
 	}
 	must(c.AddGrant(ctx, api.GrantRule{Name: "nightly", Credentials: []string{"salesforce-prod"}, AnyHost: true}))(t)
-	deleted := must(c.DeleteCredential(ctx, "salesforce-prod"))(t)
+	deleted := must(c.DeleteCredential(ctx, "salesforce-prod", 0))(t)
 	if deleted.Deleted != "salesforce-prod" || !slices.Equal(deleted.GrantsChanged, []string{"nightly"}) || deleted.LeasesEnded != 0 {
 		t.Errorf("deleted: %+v", deleted)
 	}
@@ -210,7 +210,9 @@ func TestAuditAndApplications(t *testing.T) {
 	if verified := must(c.VerifyAudit(ctx))(t); !verified.OK || verified.Size < 5 || len(verified.Root) != 44 || verified.Problem != "" {
 		t.Errorf("verified: %+v", verified)
 	}
-	if apps := must(c.Applications(ctx))(t).Items; len(apps) == 0 || apps[0].Name != "generic-rest" || !slices.Contains(apps[0].AuthTypes, "basic") {
+	apps := must(c.Applications(ctx))(t).Items
+	at := slices.IndexFunc(apps, func(a api.Application) bool { return a.Name == "generic-rest" })
+	if at < 0 || !slices.Contains(apps[at].AuthTypes, "basic") || !slices.IsSortedFunc(apps, func(a, b api.Application) int { return strings.Compare(a.Name, b.Name) }) {
 		t.Errorf("applications: %+v", apps)
 	}
 	app := must(c.Application(ctx, "generic-rest"))(t)
@@ -237,7 +239,7 @@ func TestSealAndUnseal(t *testing.T) {
 	}
 	_, err := c.Whoami(ctx)
 	wantErr(t, err, api.ErrSealed)
-	_, err = s.client("").Login(ctx, "alice", s.secret(password))
+	_, err = s.client("").Login(ctx, "alice", s.secret(password), "")
 	wantErr(t, err, api.ErrSealed)
 	stranger := s.client("")
 	_, err = stranger.Unseal(ctx, api.Unsealing{KeyFile: s.secret("another key")})

@@ -6,6 +6,7 @@ package roomtest
 import (
 	"context"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -20,11 +21,12 @@ const Vault = "00112233445566778899aabbccddeeff"
 
 // Rooms is what Open made.
 type Rooms struct {
-	Dir     string
-	Arena   *secret.Arena
-	Barrier *barrier.Barrier
-	Log     *audit.Log
-	Keys    audit.Keys
+	Dir         string
+	Arena       *secret.Arena
+	Barrier     *barrier.Barrier
+	Log         *audit.Log
+	Keys        audit.Keys
+	Checkpoints *audit.Checkpoints
 }
 
 // Open makes an empty vault and its log, and closes both when the test ends.
@@ -54,15 +56,26 @@ func Open(t testing.TB) *Rooms {
 	r.Log, err = audit.Open(filepath.Join(r.Dir, "audit"), r.Arena)
 	must(err)
 	t.Cleanup(func() { _ = r.Log.Close() })
+	r.Checkpoints, err = r.Log.Checkpoints(t.Context(), r.Keys, r.Barrier.Epoch())
+	must(err)
+	t.Cleanup(r.Checkpoints.Close)
 	return r
 }
 
-// Newest returns the newest entries of the log, the last one first.
+// repeated is what the log adds to the reason of refusals that repeat themselves.
+var repeated = regexp.MustCompile(` \([0-9]+ more in the last minute\)$`)
+
+// Newest returns the newest entries of the log, the last one first. A refusal that was only counted until now shows as
+// an entry like any other.
 func (r *Rooms) Newest(t testing.TB, n int) []audit.Entry {
 	t.Helper()
+	r.Log.FlushRefusals()
 	page, err := r.Log.Read(context.Background(), r.Keys, audit.Query{Limit: n})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for i, e := range page.Items {
+		page.Items[i].Reason = repeated.ReplaceAllString(e.Reason, "")
 	}
 	return page.Items
 }

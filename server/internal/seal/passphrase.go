@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
@@ -44,17 +45,11 @@ func CreateWithPassphrase(a *secret.Arena, path string, vault string, root, pass
 	if err := CheckPassphrase(passphrase); err != nil {
 		return err
 	}
-	return createAtCost(a, path, vault, root, passphrase, usualCost)
-}
-
-func createAtCost(a *secret.Arena, path string, vault string, root, passphrase *secret.Buffer, cost argonCost) error {
-	s := slot{Kind: kindPassphrase, Argon2id: &cost, Salt: newSalt()}
-	material, err := s.stretch(a, passphrase)
+	h, _, err := (&Header{vault: vault}).withPassphrase(a, root, passphrase, usualCost, time.Now())
 	if err != nil {
-		return fmt.Errorf("seal: %w", err)
+		return err
 	}
-	defer material.Wipe()
-	return create(a, path, vault, root, material, s)
+	return h.create(path)
 }
 
 // UnsealPassphrase opens a passphrase slot and returns the root key, which the caller wipes. It fails with ErrWrongKey

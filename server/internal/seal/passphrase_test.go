@@ -52,7 +52,7 @@ func TestPassphrase(t *testing.T) {
 func TestKnownPassphraseHeader(t *testing.T) {
 	t.Parallel()
 	a := arena(t)
-	h, err := parse([]byte(knownPassphrase))
+	h, err := Parse([]byte(knownPassphrase))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,11 +125,11 @@ func TestCostOutOfBounds(t *testing.T) {
 		`"argon2id":{"memory_kib":64,"passes":17,"lanes":1},`, `"argon2id":{"memory_kib":64,"passes":1,"lanes":0},`,
 		`"argon2id":{"memory_kib":4,"passes":1,"lanes":1},`, `"argon2id":{"memory_kib":64,"passes":1,"lanes":300},`, ``,
 	} {
-		if _, err := parse([]byte(strings.Replace(knownPassphrase, knownCost, cost, 1))); !errors.Is(err, ErrHeader) {
+		if _, err := Parse([]byte(strings.Replace(knownPassphrase, knownCost, cost, 1))); !errors.Is(err, ErrHeader) {
 			t.Errorf("%s: %v", cost, err)
 		}
 	}
-	if _, err := parse([]byte(strings.Replace(knownHeader, `"salt"`, knownCost+`"salt"`, 1))); !errors.Is(err, ErrHeader) {
+	if _, err := Parse([]byte(strings.Replace(knownHeader, `"salt"`, knownCost+`"salt"`, 1))); !errors.Is(err, ErrHeader) {
 		t.Errorf("a key file's slot with a cost: %v", err)
 	}
 }

@@ -9,9 +9,12 @@
 // JSON, at most 64 KiB, mode 0600:
 //
 //	{"format":1,"vault":"32 hex digits","slots":[
-//	  {"kind":"key_file","salt":"base64","sealed":"base64"},
-//	  {"kind":"passphrase","argon2id":{"memory_kib":65536,"passes":3,"lanes":4},"salt":"base64","sealed":"base64"},
-//	  {"kind":"shamir","set":"16 hex digits","threshold":3,"checks":["base64",…],"salt":"base64","sealed":"base64"}]}
+//	  {"kind":"key_file","id":"8 hex digits","created":"RFC 3339","salt":"base64","sealed":"base64"},
+//	  {"kind":"passphrase",…,"argon2id":{"memory_kib":65536,"passes":3,"lanes":4},"salt":"base64","sealed":"base64"},
+//	  {"kind":"shamir",…,"set":"16 hex digits","threshold":3,"checks":["base64",…],"salt":"base64","sealed":"base64"}]}
+//
+// id and created are there for people, and absent from slots that were made before there was more than one: these go by
+// the first 4 bytes of their salt's SHA-256. A slot is written once and never changed; the file is replaced as a whole.
 //
 // In every slot salt is 32 random bytes; the wrapping key is HKDF-SHA256(slot's secret, salt, "strongroom seal " kind
 // " v1"), 32 bytes, used once; sealed is the 32-byte root key under AES-256-GCM with a nonce of zeros. The associated
@@ -46,6 +49,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/strongroom/strongroom/shared/durable"
 	"github.com/strongroom/strongroom/shared/secret"
@@ -64,6 +68,8 @@ const (
 	kindShamir     = "shamir"
 )
 
+var knownKinds = []string{kindKeyFile, kindPassphrase, kindShamir}
+
 var (
 	// ErrWrongKey: the key file, the passphrase or the shares do not open the header. A header changed by somebody looks the same.
 	ErrWrongKey = errors.New("seal: the key does not open this vault")
@@ -77,7 +83,7 @@ var (
 	ErrKeyFile = errors.New("seal: key file cannot be used")
 )
 
-// Header is a header file as it was read.
+// Header is a header file as it was read. It never changes: what adds or removes a slot makes another one.
 type Header struct {
 	vault string
 	slots []slot
@@ -85,12 +91,16 @@ type Header struct {
 
 type slot struct {
 	Kind      string     `json:"kind"`
+	ID        string     `json:"id,omitempty"`
+	Created   time.Time  `json:"created,omitzero"`
 	Argon2id  *argonCost `json:"argon2id,omitempty"`  // passphrase
 	Set       string     `json:"set,omitempty"`       // shamir, as the next two
 	Threshold int        `json:"threshold,omitempty"` // how many shares open it
 	Checks    [][]byte   `json:"checks,omitempty"`    // one for each share
 	Salt      []byte     `json:"salt"`
 	Sealed    []byte     `json:"sealed"`
+
+	raw json.RawMessage // as it is in the file, also of a kind that this version does not know
 }
 
 type headerFile struct {
@@ -102,30 +112,19 @@ type headerFile struct {
 // Create writes a new header file with one slot, which keyFile opens. vault is 32 lower-case hex digits, root 32 bytes.
 // A file at path is never replaced: that is os.ErrExist.
 func Create(a *secret.Arena, path string, vault string, root *secret.Buffer, keyFile *secret.Buffer) error {
-	return create(a, path, vault, root, keyFile, slot{Kind: kindKeyFile, Salt: newSalt()})
+	h, _, err := (&Header{vault: vault}).WithKeyFile(a, root, keyFile, time.Now())
+	if err != nil {
+		return err
+	}
+	return h.create(path)
 }
 
-// create writes the header of one slot, which still lacks the root key under material.
-func create(a *secret.Arena, path string, vault string, root, material *secret.Buffer, s slot) error {
-	id, err := decodeVault(vault)
+func (h *Header) create(path string) error {
+	text, err := h.Text()
 	if err != nil {
-		return fmt.Errorf("seal: %w", err)
+		return err
 	}
-	if root.Len() != keySize {
-		return fmt.Errorf("seal: root key of %d bytes, it takes %d", root.Len(), keySize)
-	}
-	if err := s.wrap(a, id, root, material); err != nil {
-		return fmt.Errorf("seal: %w", err)
-	}
-	raw, err := json.Marshal(s)
-	if err != nil {
-		return fmt.Errorf("seal: %w", err)
-	}
-	text, err := json.MarshalIndent(headerFile{formatVersion, vault, []json.RawMessage{raw}}, "", "  ")
-	if err != nil {
-		return fmt.Errorf("seal: %w", err)
-	}
-	if err := durable.Create(path, append(text, '\n')); err != nil {
+	if err := durable.Create(path, text); err != nil {
 		return fmt.Errorf("seal: write header: %w", err)
 	}
 	return nil
@@ -148,14 +147,15 @@ func Load(path string) (*Header, error) {
 	if err != nil {
 		return nil, fmt.Errorf("seal: read header %s: %w", path, err)
 	}
-	h, err := parse(text)
+	h, err := Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return h, nil
 }
 
-func parse(text []byte) (*Header, error) {
+// Parse reads the text of a header file.
+func Parse(text []byte) (*Header, error) {
 	if len(text) > maxHeader {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrHeader, maxHeader)
 	}
@@ -188,23 +188,40 @@ func parse(text []byte) (*Header, error) {
 		if s.Kind == kindShamir && h.has(kindShamir) {
 			return nil, fmt.Errorf("%w: slot %d: a second set of shares", ErrHeader, i+1)
 		}
+		if h.find(s.ID) >= 0 {
+			return nil, fmt.Errorf("%w: slot %d: a second one with its ID", ErrHeader, i+1)
+		}
 		h.slots = append(h.slots, s)
 	}
 	return h, nil
 }
 
-// parseSlot is strict with the kinds it knows; of others, which a later version may have added, it keeps the kind.
+// parseSlot is strict with the kinds it knows; of others, which a later version may have added, it keeps the text.
 func parseSlot(raw []byte) (slot, error) {
-	var kind struct{ Kind string }
+	var kind struct{ Kind, ID string }
 	if err := json.Unmarshal(raw, &kind); err != nil {
 		return slot{}, err
 	}
-	if !slices.Contains([]string{kindKeyFile, kindPassphrase, kindShamir}, kind.Kind) {
-		return slot{Kind: kind.Kind}, nil
+	if !slices.Contains(knownKinds, kind.Kind) {
+		s := slot{Kind: kind.Kind, ID: kind.ID, raw: raw}
+		if !validSlotID(s.ID) {
+			var text bytes.Buffer // how it is indented changes when the file is written anew
+			if err := json.Compact(&text, raw); err != nil {
+				return slot{}, err
+			}
+			s.ID = slotID(text.Bytes())
+		}
+		return s, nil
 	}
-	var s slot
+	s := slot{raw: raw}
 	if err := strict(raw, &s); err != nil {
 		return slot{}, err
+	}
+	if s.ID == "" {
+		s.ID = slotID(s.Salt)
+	}
+	if !validSlotID(s.ID) {
+		return slot{}, fmt.Errorf("its ID must be %d lower-case hex digits", 2*slotIDSize)
 	}
 	if len(s.Salt) != saltSize || len(s.Sealed) != keySize+secret.Overhead {
 		return slot{}, fmt.Errorf("salt of %d bytes and sealed key of %d", len(s.Salt), len(s.Sealed))

@@ -81,7 +81,7 @@ func TestUnseal(t *testing.T) {
 func TestKnownHeader(t *testing.T) {
 	t.Parallel()
 	a := arena(t)
-	h, err := parse([]byte(knownHeader))
+	h, err := Parse([]byte(knownHeader))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestEveryByteOfTheHeader(t *testing.T) {
 		for _, flip := range []byte{1, 0x20, 0x80} {
 			changed := bytes.Clone(text)
 			changed[i] ^= flip
-			h, err := parse(changed)
+			h, err := Parse(changed)
 			if err == nil {
 				var got *secret.Buffer
 				got, err = h.UnsealKeyFile(a, key)
@@ -155,11 +155,11 @@ func TestParse(t *testing.T) {
 		"too long":               {knownHeader + strings.Repeat(" ", 1<<16), ErrHeader},
 		"a short salt":           {strings.Replace(knownHeader, `"salt":"`, `"salt":"AAAA","was":"`, 1), ErrHeader},
 	} {
-		if _, err := parse([]byte(tc.text)); !errors.Is(err, tc.want) {
+		if _, err := Parse([]byte(tc.text)); !errors.Is(err, tc.want) {
 			t.Errorf("%s: %v, want %v", what, err, tc.want)
 		}
 	}
-	h, err := parse([]byte(`{"format":1,"vault":"` + vault + `","slots":[{"kind":"later"}]}`))
+	h, err := Parse([]byte(`{"format":1,"vault":"` + vault + `","slots":[{"kind":"later"}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestParse(t *testing.T) {
 func TestMovedSlot(t *testing.T) {
 	t.Parallel()
 	a := arena(t)
-	h, err := parse([]byte(strings.Replace(knownHeader, vault, "ff"+vault[2:], 1)))
+	h, err := Parse([]byte(strings.Replace(knownHeader, vault, "ff"+vault[2:], 1)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +301,7 @@ func FuzzHeader(f *testing.F) {
 	f.Add([]byte(`{"format":1,"vault":"` + vault + `","slots":[{"kind":"shamir","set":"0011223344556677","threshold":2,"checks":["",""],"salt":"","sealed":""}]}`))
 	f.Add([]byte(`{"format":1,"vault":"` + vault + `","slots":[{"kind":"later"}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		h, err := parse(text)
+		h, err := Parse(text)
 		if err != nil {
 			if !errors.Is(err, ErrHeader) && !errors.Is(err, ErrNewerFormat) {
 				t.Error(err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/strongroom/strongroom/shared/secret"
 )
@@ -60,34 +61,43 @@ func CheckShareCount(shares, threshold int) error {
 // CreateWithShares is as Create, for a new set of shares instead of a key file: threshold of them open it. It returns
 // the shares' lines, without line feeds; the caller wipes them. They are nowhere else.
 func CreateWithShares(a *secret.Arena, path string, vault string, root *secret.Buffer, shares, threshold int) (lines []*secret.Buffer, err error) {
-	if err := CheckShareCount(shares, threshold); err != nil {
+	h, _, lines, err := (&Header{vault: vault}).WithShares(a, root, shares, threshold, time.Now())
+	if err != nil {
 		return nil, err
 	}
+	if err := h.create(path); err != nil {
+		wipeAll(lines)
+		return nil, err
+	}
+	return lines, nil
+}
+
+// dealAll makes a new set: its slot, which still lacks the root key, what the shares were made from, and their lines.
+func dealAll(a *secret.Arena, vault string, shares, threshold int) (s slot, material *secret.Buffer, lines []*secret.Buffer, err error) {
 	defer func() {
 		if err != nil {
+			material.Wipe()
 			wipeAll(lines)
-			lines = nil
+			material, lines = nil, nil
 		}
 	}()
-	material, err := a.Random(keySize)
-	if err != nil {
-		return nil, fmt.Errorf("seal: %w", err)
+	if material, err = a.Random(keySize); err != nil {
+		return s, material, nil, err
 	}
-	defer material.Wipe()
 	coefficients, err := a.Random((threshold - 1) * keySize)
 	if err != nil {
-		return nil, fmt.Errorf("seal: %w", err)
+		return s, material, nil, err
 	}
 	defer coefficients.Wipe()
-	s := slot{Kind: kindShamir, Set: hex.EncodeToString(newSalt()[:setSize]), Threshold: threshold, Salt: newSalt()}
+	s = slot{Kind: kindShamir, Set: hex.EncodeToString(newSalt()[:setSize]), Threshold: threshold, Salt: newSalt()}
 	for i := range shares {
 		line, err := s.deal(a, vault, byte(i+1), material, coefficients)
 		if err != nil {
-			return lines, fmt.Errorf("seal: %w", err)
+			return s, material, lines, err
 		}
 		lines = append(lines, line)
 	}
-	return lines, create(a, path, vault, root, material, s)
+	return s, material, lines, nil
 }
 
 func wipeAll(all []*secret.Buffer) {

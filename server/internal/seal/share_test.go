@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/strongroom/strongroom/shared/secret"
 )
@@ -180,7 +181,11 @@ func TestEveryByteOfTheOtherSlots(t *testing.T) {
 	a, dir := arena(t), t.TempDir()
 	root, phrase := random(t, a), text(t, a, goodPhrase)
 	byPhrase, byShares := filepath.Join(dir, "p"), filepath.Join(dir, "s")
-	if err := createAtCost(a, byPhrase, vault, root, phrase, cheap); err != nil {
+	h, _, err := (&Header{vault: vault}).withPassphrase(a, root, phrase, cheap, time.Now())
+	if err == nil {
+		err = h.create(byPhrase)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	lines, err := CreateWithShares(a, byShares, vault, root, 3, 2)
@@ -220,7 +225,7 @@ func TestEveryByteOfTheOtherSlots(t *testing.T) {
 		for i := range whole {
 			changed := bytes.Clone(whole)
 			changed[i] ^= 1
-			h, err := parse(changed)
+			h, err := Parse(changed)
 			if err == nil {
 				var got *secret.Buffer
 				if got, err = unseal(h); err == nil && !secret.Equal(got.Reveal(), root.Reveal()) {

@@ -22,6 +22,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/strongroom/strongroom/shared/crash"
 	"github.com/strongroom/strongroom/shared/durable"
 )
 
@@ -233,12 +234,14 @@ func (db *DB) Update(fn func(*Tx) error) error {
 	if err != nil {
 		return err
 	}
+	crash.Point("store.commit")
 	id := tx.bolt.ID()
 	var commitErr error
 	if err := guard(func() { commitErr = tx.bolt.Commit() }); err != nil {
 		db.fail(err)
 		return err
 	}
+	crash.Point("store.committed")
 	if commitErr != nil {
 		return db.settle(id, commitErr)
 	}

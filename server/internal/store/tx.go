@@ -64,10 +64,19 @@ func (tx *Tx) Delete(key []byte) error {
 // Scan calls fn for every key that begins with prefix, in the order of their bytes, until fn returns an error, which
 // Scan then returns. The slices are valid during the call of fn. fn must not write.
 func (tx *Tx) Scan(prefix []byte, fn func(key, value []byte) error) error {
+	return tx.scan(prefix, prefix, fn)
+}
+
+// ScanFrom is as Scan, for every key from the given one on, be it there or not.
+func (tx *Tx) ScanFrom(first []byte, fn func(key, value []byte) error) error {
+	return tx.scan(first, nil, fn)
+}
+
+func (tx *Tx) scan(first, prefix []byte, fn func(key, value []byte) error) error {
 	defer func(outer bool) { tx.scanning = outer }(tx.scanning)
 	tx.scanning = true
 	cursor := tx.bucket.Cursor()
-	advance := func() ([]byte, []byte) { return cursor.Seek(prefix) }
+	advance := func() ([]byte, []byte) { return cursor.Seek(first) }
 	var key, value []byte
 	for more := true; more; advance = cursor.Next {
 		err := tx.guard(func() error {

@@ -22,13 +22,14 @@ type Change struct {
 	AuthType    credential.AuthType // likewise
 	Fields      map[string]string   // not secret: plain fields, unmasked variables
 	Value       credential.Value    // secret fields, masked variables; the caller wipes it
-	Generate    []string            // secret fields that the vault makes up itself
+	Generate    []string            // secret fields that the vault makes up itself; certificate: one and its key
 	Description *string
 	Describe    map[string]string
 	Tags        map[string]string
 	Expires     *time.Time
 	Default     *bool
 	Requestable *bool
+	Revision    uint64 // Edit: as it was when somebody looked; 0: whatever it is
 }
 
 // setsValue says whether the change makes a new version.
@@ -54,77 +55,150 @@ func (v *Vault) Add(ctx context.Context, who grant.Person, name string, ch Chang
 	case ref.Owner != "":
 		c.Kind = credential.Custom
 	}
-	return v.store(ctx, who, c, ch, "credential.create")
+	if err := v.allow(who, c, grant.CredentialCreate); err != nil {
+		return c, err
+	}
+	c, _, err = v.store(ctx, who, c, ch, "credential.create")
+	return c, err
 }
 
-// Edit changes a credential, and makes a new version where a value is given.
-func (v *Vault) Edit(ctx context.Context, who grant.Person, ref string, ch Change) (credential.Metadata, error) {
+// Edit changes a credential, and makes a new version where a value is given,
+// which also connects it again. It returns the grants that name it newly: tags
+// that widen access are for those who may grant.
+func (v *Vault) Edit(ctx context.Context, who grant.Person, ref string, ch Change) (credential.Metadata, []grant.Grant, error) {
 	v.changing.Lock()
 	defer v.changing.Unlock()
-	c, ok := v.find(ref)
-	if !ok || !visible(who, c) {
-		return credential.Metadata{}, ErrNotFound
+	c, err := v.seeTo(who, ref, grant.CredentialEdit)
+	if err != nil {
+		return c, nil, err
+	}
+	if err := unchanged(c, ch.Revision); err != nil {
+		return c, nil, err
 	}
 	if ch.Application != "" && ch.Application != c.Application || ch.AuthType != "" && ch.AuthType != c.AuthType {
-		return c, fmt.Errorf("%w application or auth type: they stay as they are; add a new credential instead", credential.ErrInvalid)
+		return c, nil, fmt.Errorf("%w application or auth type: they stay as they are; add a new credential instead", credential.ErrInvalid)
 	}
 	return v.store(ctx, who, c, ch, "credential.edit")
 }
 
 // store writes the credential as ch leaves it, with a next version where a
 // value is set.
-func (v *Vault) store(ctx context.Context, who grant.Person, c credential.Metadata, ch Change, action string) (credential.Metadata, error) {
+func (v *Vault) store(ctx context.Context, who grant.Person, c credential.Metadata, ch Change, action string) (credential.Metadata, []grant.Grant, error) {
 	before, existed := v.Get(c.ID)
 	if err := describe(&c, ch); err != nil {
-		return c, err
+		return c, nil, err
+	}
+	var gained []grant.Grant
+	if existed {
+		var err error
+		if gained, err = v.widening(who, grant.GainedByCredential(v.grantsOf(c), before, c, v.now())); err != nil {
+			return c, nil, err
+		}
+	}
+	var next *written
+	if ch.setsValue() || !existed {
+		var err error
+		if next, err = v.newVersion(who, c, ch); err != nil {
+			return c, nil, err
+		}
+		defer next.encoded.Wipe()
+		c.Disconnected = time.Time{}
+	}
+	c, err := v.write(ctx, who, c, next, audit.Entry{Actor: who.Name, Action: action, Target: targetOf(c.Name, c, true)})
+	return c, gained, err
+}
+
+// written is a version on its way into the store.
+type written struct {
+	credential.Version
+	encoded *secret.Buffer
+}
+
+// newVersion makes the credential's next version, ready to be written. The caller wipes it.
+func (v *Vault) newVersion(who grant.Person, c credential.Metadata, ch Change) (*written, error) {
+	value, version, err := v.nextVersion(who, c, ch)
+	if err != nil {
+		return nil, err
+	}
+	defer value.Wipe()
+	encoded, err := value.Encode(v.arena)
+	return &written{version, encoded}, err
+}
+
+// write stores a credential and the version that is given with it.
+func (v *Vault) write(ctx context.Context, who grant.Person, c credential.Metadata, next *written, entry audit.Entry) (credential.Metadata, error) {
+	before, existed := v.Get(c.ID)
+	var replaced *credential.Metadata // the application's default so far
+	if c.Default && !before.Default {
+		// Also where there is none at the moment: the one before may have been taken away for this.
+		if !who.Can(grant.GrantEdit) {
+			return c, fmt.Errorf("%w: jobs that ask for app:%s would get this one, which needs the permission %s", ErrRefused, c.Application, grant.GrantEdit)
+		}
+		if old, ok := v.find("app:" + c.Application); ok {
+			old.Default = false
+			old.Revision++
+			replaced = &old
+		}
 	}
 	c.Updated = v.now()
-	var version credential.Version
-	var encoded *secret.Buffer
-	if ch.setsValue() || !existed {
-		value, next, err := v.nextVersion(who, c, ch)
-		if err != nil {
-			return c, err
+	c.Revision++
+	if next != nil {
+		c.Version, c.ValueSince, c.ValueEnds = next.Number, next.Since, next.Ends
+		if c.ValueSince.IsZero() {
+			c.ValueSince = next.Created
 		}
-		defer value.Wipe()
-		if encoded, err = value.Encode(v.arena); err != nil {
-			return c, err
-		}
-		defer encoded.Wipe()
-		version, c.Version = next, next.Number
 	}
-	oldDefault, hadDefault := credential.Metadata{}, false
-	if c.Default && !before.Default {
-		oldDefault, hadDefault = v.find("app:" + c.Application)
-		oldDefault.Default = false
-	}
-	entry := audit.Entry{Actor: who.Name, Action: action, Target: targetOf(c.Name, c, true)}
 	err := v.change(ctx, entry, func(tx *barrier.Tx) error {
-		if !existed {
+		if before.Name != c.Name {
+			if existed {
+				if err := tx.Release(kindCredential, before.Name); err != nil {
+					return err
+				}
+			}
 			if err := tx.Claim(kindCredential, c.Name, c.ID); err != nil {
 				return err
 			}
 		}
-		if hadDefault {
-			if err := tx.PutJSON(kindCredential, oldDefault.ID, oldDefault); err != nil {
+		if replaced != nil {
+			if err := tx.PutJSON(kindCredential, replaced.ID, replaced); err != nil {
 				return err
 			}
 		}
-		if encoded != nil {
-			id := versionID(c.ID, version.Number)
-			if err := errors.Join(tx.PutJSON(kindVersion, id, version), tx.Put(kindValue, id, encoded.Reveal())); err != nil {
+		if next != nil {
+			if err := putVersion(tx, next); err != nil {
 				return err
 			}
 		}
 		return tx.PutJSON(kindCredential, c.ID, c)
 	}, func() {
-		v.forget(before)
-		if hadDefault {
-			v.credentials[oldDefault.ID] = oldDefault
+		if replaced != nil {
+			v.credentials.put(*replaced)
 		}
-		v.remember(c)
+		v.credentials.put(c)
 	})
 	return c, err
+}
+
+// putVersion also removes the version that is one too many.
+func putVersion(tx *barrier.Tx, next *written) error {
+	id := versionID(next.Credential, next.Number)
+	err := errors.Join(tx.PutJSON(kindVersion, id, next.Version), tx.Put(kindValue, id, next.encoded.Reveal()))
+	if first := oldest(next.Number); err == nil && first > 1 {
+		id := versionID(next.Credential, first-1)
+		err = errors.Join(tx.Delete(kindVersion, id), tx.Delete(kindValue, id))
+	}
+	return err
+}
+
+// keptVersions is how many versions of a credential there are at most.
+const keptVersions = 50
+
+// oldest is the oldest version that is there beside the newest.
+func oldest(newest uint64) uint64 {
+	if newest <= keptVersions {
+		return 1
+	}
+	return newest - keptVersions + 1
 }
 
 // merge lays texts over others; an empty one removes its key.
@@ -173,26 +247,4 @@ func describe(c *credential.Metadata, ch Change) error {
 		credential.ValidText("description", c.Description, credential.MaxDescription),
 		credential.ValidTags("tag", c.Tags),
 	)
-}
-
-// Delete retires a credential: it is gone with the first transaction, and what
-// still speaks of it (grants, old versions) is cleaned in the next ones, so that
-// none grows beyond the store's limit. It returns the names of the grants that
-// named it.
-func (v *Vault) Delete(ctx context.Context, who grant.Person, ref string) (credential.Metadata, []string, error) {
-	v.changing.Lock()
-	defer v.changing.Unlock()
-	c, ok := v.find(ref)
-	if !ok || !visible(who, c) {
-		return credential.Metadata{}, nil, ErrNotFound
-	}
-	entry := audit.Entry{Actor: who.Name, Action: "credential.delete", Target: targetOf(ref, c, true)}
-	err := v.change(ctx, entry, func(tx *barrier.Tx) error {
-		return errors.Join(tx.Release(kindCredential, c.Name), tx.Delete(kindCredential, c.ID))
-	}, func() { v.forget(c) })
-	if err != nil {
-		return c, nil, err
-	}
-	changed, err := v.dropFromGrants(ctx, c)
-	return c, changed, errors.Join(err, v.purge(ctx, c.ID, c.Version))
 }

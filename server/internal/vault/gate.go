@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/strongroom/strongroom/server/internal/audit"
 	"github.com/strongroom/strongroom/server/internal/barrier"
-	"github.com/strongroom/strongroom/server/internal/people"
 	"github.com/strongroom/strongroom/shared/credential"
 	"github.com/strongroom/strongroom/shared/grant"
 )
@@ -37,7 +37,7 @@ func (v *Vault) Open(ctx context.Context, who grant.Caller, ref string) (*Opened
 	d, job := v.judgeHost(who, c, known)
 	action := ActionRead
 	if who.Person != nil {
-		d = judgePerson(*who.Person, c, known)
+		d = v.judgePerson(*who.Person, c, known)
 		job, action = d, ActionReveal
 	}
 	entry := audit.Entry{
@@ -49,6 +49,10 @@ func (v *Vault) Open(ctx context.Context, who grant.Caller, ref string) (*Opened
 	}
 	if !job.Allowed {
 		entry.Outcome = audit.Refused
+		named, err := credential.ParseReference(ref)
+		if err == nil && named.Owner != "" && who.Person != nil && job.Reason == grant.ReasonNoCredential {
+			entry.Target = named.Owner + "/…" // alike, whether it is there or not
+		}
 		if _, err := v.log.Append(ctx, entry); err != nil {
 			return nil, err
 		}
@@ -61,7 +65,21 @@ func (v *Vault) Open(ctx context.Context, who grant.Caller, ref string) (*Opened
 		return nil, err
 	}
 	out := &Opened{Credential: c, Grants: d.Grants}
-	return out, v.barrier.View(func(tx *barrier.Tx) error { return v.decrypt(tx, out) })
+	err := v.barrier.View(func(tx *barrier.Tx) error { return v.decrypt(tx, out) })
+	if err == nil && who.Host != nil {
+		out.Value.Withhold(v.fieldsOf(c))
+	}
+	return out, err
+}
+
+// fieldsOf are the fields of an app credential; those of its auth type where the catalogue no longer has its application.
+func (v *Vault) fieldsOf(c credential.Metadata) []credential.Field {
+	if app, err := v.catalogue.Get(c.Application); err == nil {
+		if fields, err := app.Fields(c.AuthType); err == nil {
+			return fields
+		}
+	}
+	return c.AuthType.Fields()
 }
 
 func (v *Vault) decrypt(tx *barrier.Tx, out *Opened) error {
@@ -79,14 +97,21 @@ func (v *Vault) decrypt(tx *barrier.Tx, out *Opened) error {
 	return err
 }
 
-func judgePerson(who grant.Person, c credential.Metadata, known bool) grant.Decision {
-	switch {
-	case !known, !visible(who, c):
+func (v *Vault) judgePerson(who grant.Person, c credential.Metadata, known bool) grant.Decision {
+	if r, approved := v.revealRequest(who, c); known && approved {
+		if until := v.LockedUntil(who); !until.IsZero() {
+			return grant.Decision{Reason: "somebody else set the requester's password: locked until " + until.UTC().Format(time.RFC3339)}
+		}
+		return grant.Decision{Allowed: true, Reason: fmt.Sprintf("request %d, approved by its owner", r.Number)}
+	}
+	if !known || !visible(who, c) {
 		return grant.Decision{Reason: grant.ReasonNoCredential}
-	case c.Kind == credential.Custom:
+	}
+	if err := v.allow(who, c, grant.CredentialReveal); err != nil {
+		return grant.Decision{Reason: strings.TrimPrefix(err.Error(), ErrRefused.Error()+": ")}
+	}
+	if c.Kind == credential.Custom {
 		return grant.Decision{Allowed: true, Reason: "its owner"}
-	case who.Role != people.RoleAdmin:
-		return grant.Decision{Reason: "the role " + who.Role + " may not reveal values"}
 	}
 	return grant.Decision{Allowed: true, Reason: "role " + who.Role}
 }
@@ -106,7 +131,7 @@ func (v *Vault) judgeHost(who grant.Caller, c credential.Metadata, known bool) (
 
 // Permits says which grants let a host hold a credential.
 func (v *Vault) Permits(h grant.Host, c credential.Metadata) grant.Decision {
-	return grant.ForHost(v.allGrants(), c, h, v.now())
+	return grant.ForHost(v.grantsOf(c), c, h, v.now())
 }
 
 // Explain gives the gate's own answer for a job on a host and changes nothing.
@@ -120,28 +145,28 @@ func (v *Vault) Explain(who grant.Person, h grant.Host, ref string, j grant.Job)
 	return d
 }
 
-// Get returns what is known of a credential by its ID, for the rooms above that
-// hold leases of it.
-func (v *Vault) Get(id string) (credential.Metadata, bool) {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	c, ok := v.credentials[id]
-	return c, ok
-}
-
 // Leasable lists what a host may hold, by name, with the grants behind it.
 func (v *Vault) Leasable(h grant.Host) []Opened {
 	v.mu.RLock()
-	all := make([]credential.Metadata, 0, len(v.credentials))
-	for _, c := range v.credentials {
-		all = append(all, c)
+	defer v.mu.RUnlock()
+	named := map[string]*credential.Metadata{} // by the grants that reach the host
+	for _, g := range v.grants.byID {
+		if !g.Reaches(h) {
+			continue
+		}
+		for _, key := range namedBy(g) {
+			if c := v.credentials.byID[key]; c != nil {
+				named[c.ID] = c
+			}
+			for _, c := range v.credentials.lists[key] {
+				named[c.ID] = c
+			}
+		}
 	}
-	v.mu.RUnlock()
-	grants := v.allGrants()
 	var out []Opened
-	for _, c := range all {
-		if d := grant.ForHost(grants, c, h, v.now()); d.Allowed {
-			out = append(out, Opened{Credential: c, Grants: d.Grants})
+	for _, c := range named {
+		if d := grant.ForHost(v.grants.of(c), *c, h, v.now()); d.Allowed {
+			out = append(out, Opened{Credential: *c, Grants: d.Grants})
 		}
 	}
 	slices.SortFunc(out, func(a, b Opened) int { return strings.Compare(a.Credential.Name, b.Credential.Name) })

@@ -14,8 +14,6 @@ import (
 	"github.com/strongroom/strongroom/shared/grant"
 )
 
-const kindGrantName barrier.Kind = "grant"
-
 // The bounds of a grant's times.
 const (
 	DefaultTTL = 15 * time.Minute
@@ -25,25 +23,78 @@ const (
 )
 
 // AddGrant stores a grant. Its Credentials are given as references and are
-// stored as IDs.
+// stored as IDs. Whoever may not grant app credentials may still grant their own.
 func (v *Vault) AddGrant(ctx context.Context, who grant.Person, g grant.Grant) (grant.Grant, error) {
 	v.changing.Lock()
 	defer v.changing.Unlock()
+	if strings.HasPrefix(g.Name, requestGrant) {
+		return grant.Grant{}, fmt.Errorf("%w grant name: %s… is for requests that were approved", credential.ErrInvalid, requestGrant)
+	}
 	if err := v.checkGrant(&g); err != nil {
 		return grant.Grant{}, err
 	}
-	for i, ref := range g.Credentials {
-		c, ok := v.find(ref)
-		if !ok || !visible(who, c) {
-			return grant.Grant{}, fmt.Errorf("%w: %s", ErrNotFound, ref)
-		}
-		g.Credentials[i] = c.ID
+	if err := v.resolve(who, &g); err != nil {
+		return grant.Grant{}, err
 	}
-	g.ID, g.Created, g.CreatedBy = credential.NewID(), v.now(), who.Name
-	entry := audit.Entry{Actor: who.Name, Action: "grant.create", Target: g.Name}
+	return v.storeGrant(ctx, g, audit.Entry{Actor: who.Name, Action: "grant.create", Target: g.Name})
+}
+
+// resolve puts IDs in the place of references that the person may grant.
+func (v *Vault) resolve(who grant.Person, g *grant.Grant) error {
+	if len(g.Applications)+len(g.Tags) > 0 && !who.Can(grant.GrantEdit) {
+		return fmt.Errorf("%w: granting by application or tag needs the permission %s", ErrRefused, grant.GrantEdit)
+	}
+	ids := make([]string, 0, len(g.Credentials))
+	for _, ref := range g.Credentials {
+		c, err := v.seeTo(who, ref, grant.GrantEdit)
+		if errors.Is(err, ErrNotFound) {
+			return fmt.Errorf("%w: %s", err, ref)
+		}
+		if err != nil {
+			return err
+		}
+		ids = append(ids, c.ID)
+	}
+	g.Credentials = ids
+	return nil
+}
+
+// storeGrant writes a new grant that was checked; changing is held.
+func (v *Vault) storeGrant(ctx context.Context, g grant.Grant, entry audit.Entry) (grant.Grant, error) {
+	g.ID, g.Created, g.CreatedBy, g.Revision = credential.NewID(), v.now(), entry.Actor, 1
+	g.OwnerID = v.ownerOf(g)
 	err := v.change(ctx, entry, func(tx *barrier.Tx) error {
-		return errors.Join(tx.Claim(kindGrantName, g.Name, g.ID), tx.PutJSON(kindGrant, g.ID, g))
-	}, func() { v.grants[g.ID] = g })
+		return errors.Join(tx.Claim(kindGrant, g.Name, g.ID), tx.PutJSON(kindGrant, g.ID, g))
+	}, func() { v.grants.put(g) })
+	return g, err
+}
+
+// EditGrant puts g in the place of the grant of its name, which keeps its ID.
+func (v *Vault) EditGrant(ctx context.Context, who grant.Person, g grant.Grant, revision uint64) (grant.Grant, error) {
+	v.changing.Lock()
+	defer v.changing.Unlock()
+	old, err := v.grantFor(who, g.Name)
+	if err != nil {
+		return grant.Grant{}, err
+	}
+	if revision != 0 && revision != old.Revision {
+		return grant.Grant{}, ErrChanged
+	}
+	if err := v.checkGrant(&g); err != nil {
+		return grant.Grant{}, err
+	}
+	if err := v.resolve(who, &g); err != nil {
+		return grant.Grant{}, err
+	}
+	if _, unseen := v.split(who, old); len(unseen) > 0 {
+		// Other hosts or jobs would get somebody's own credential by it.
+		return grant.Grant{}, fmt.Errorf("%w: this grant is for somebody else to change; make another", ErrRefused)
+	}
+	g.ID, g.Created, g.CreatedBy, g.Revision = old.ID, old.Created, old.CreatedBy, old.Revision+1
+	g.OwnerID = v.ownerOf(g)
+	err = v.change(ctx, audit.Entry{Actor: who.Name, Action: "grant.edit", Target: g.Name}, func(tx *barrier.Tx) error {
+		return tx.PutJSON(kindGrant, g.ID, g)
+	}, func() { v.grants.put(g) })
 	return g, err
 }
 
@@ -103,40 +154,104 @@ func (v *Vault) checkGrant(g *grant.Grant) error {
 	return nil
 }
 
-// Grants lists every grant by name, with the names of the credentials that the
-// person may see in place of their IDs.
+// Grants lists the grants that a person may know of by name, with the names of
+// credentials in place of their IDs. Somebody else's own credentials are left
+// out, and a grant that names nothing else; to an auditor they show by their ID.
 func (v *Vault) Grants(who grant.Person) []grant.Grant {
-	all := v.allGrants()
-	for i := range all {
-		all[i] = v.named(who, all[i])
+	var out []grant.Grant
+	for _, g := range v.allGrants() {
+		if shown, ok := v.shown(who, g); ok {
+			out = append(out, shown)
+		}
 	}
-	slices.SortFunc(all, func(a, b grant.Grant) int { return strings.Compare(a.Name, b.Name) })
-	return all
+	slices.SortFunc(out, func(a, b grant.Grant) int { return strings.Compare(a.Name, b.Name) })
+	return out
 }
 
 // Grant returns one grant by name, or ErrNoGrant.
 func (v *Vault) Grant(who grant.Person, name string) (grant.Grant, error) {
-	g, err := v.grantByName(name)
-	return v.named(who, g), err
-}
-
-func (v *Vault) grantByName(name string) (grant.Grant, error) {
-	for _, g := range v.allGrants() {
-		if g.Name == name {
-			return g, nil
+	if g, ok := v.grantByName(name); ok {
+		if shown, ok := v.shown(who, g); ok {
+			return shown, nil
 		}
 	}
 	return grant.Grant{}, ErrNoGrant
 }
 
-func (v *Vault) named(who grant.Person, g grant.Grant) grant.Grant {
-	g.Credentials = slices.Clone(g.Credentials)
-	for i, id := range g.Credentials {
+func (v *Vault) grantByName(name string) (grant.Grant, bool) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if g := v.grants.byName[name]; g != nil {
+		return *g, true
+	}
+	return grant.Grant{}, false
+}
+
+// split divides the credentials that a grant names into those that a person may
+// know of and the others.
+func (v *Vault) split(who grant.Person, g grant.Grant) (seen []credential.Metadata, unseen []string) {
+	for _, id := range g.Credentials {
 		if c, ok := v.Get(id); ok && visible(who, c) {
-			g.Credentials[i] = c.Name
+			seen = append(seen, c)
+		} else {
+			unseen = append(unseen, id)
 		}
 	}
-	return g
+	return seen, unseen
+}
+
+// ownerOf is whose own credentials are all that a grant names; empty: it names others.
+func (v *Vault) ownerOf(g grant.Grant) string {
+	owner := ""
+	for i, id := range g.Credentials {
+		c, _ := v.Get(id)
+		if c.Kind != credential.Custom || i > 0 && c.OwnerID != owner {
+			return ""
+		}
+		owner = c.OwnerID
+	}
+	if len(g.Applications)+len(g.Tags) > 0 {
+		return ""
+	}
+	return owner
+}
+
+// shown is a grant as a person sees it, if they may. One that named somebody's own credentials alone stays theirs when
+// nothing is left in it.
+func (v *Vault) shown(who grant.Person, g grant.Grant) (grant.Grant, bool) {
+	seen, unseen := v.split(who, g)
+	named := len(g.Credentials) > 0
+	g.Credentials = nil
+	for _, c := range seen {
+		g.Credentials = append(g.Credentials, c.Name)
+	}
+	if who.Can(grant.AuditView) {
+		g.Credentials = append(g.Credentials, unseen...)
+	}
+	if g.OwnerID != "" {
+		return g, g.OwnerID == who.ID || who.Can(grant.AuditView)
+	}
+	ours := len(seen) > 0 || len(g.Applications)+len(g.Tags) > 0 || !named
+	ours = ours && (who.Can(grant.GrantView) || who.Can(grant.GrantEdit))
+	return g, ours || who.Can(grant.AuditView)
+}
+
+// grantFor finds a grant for somebody who wants to change or revoke it: who may
+// grant, or whose own credentials are all that it names.
+func (v *Vault) grantFor(who grant.Person, name string) (grant.Grant, error) {
+	g, ok := v.grantByName(name)
+	if !ok {
+		return g, ErrNoGrant
+	}
+	switch _, known := v.shown(who, g); {
+	case !known, g.OwnerID != "" && g.OwnerID != who.ID:
+		return g, ErrNoGrant // also for who reads the log, and so knows of it
+	case g.OwnerID == who.ID:
+		return g, v.allowOwn(who)
+	case !who.Can(grant.GrantEdit):
+		return g, fmt.Errorf("%w: this needs the permission %s", ErrRefused, grant.GrantEdit)
+	}
+	return g, nil
 }
 
 // RevokeGrant ends a grant. When it returns, the change is durable and the room
@@ -144,22 +259,31 @@ func (v *Vault) named(who grant.Person, g grant.Grant) grant.Grant {
 func (v *Vault) RevokeGrant(ctx context.Context, who grant.Person, name string) error {
 	v.changing.Lock()
 	defer v.changing.Unlock()
-	g, err := v.grantByName(name)
+	g, err := v.grantFor(who, name)
 	if err != nil {
 		return err
 	}
-	entry := audit.Entry{Actor: who.Name, Action: "grant.revoke", Target: g.Name}
-	return v.change(ctx, entry, func(tx *barrier.Tx) error {
-		return errors.Join(tx.Release(kindGrantName, g.Name), tx.Delete(kindGrant, g.ID))
-	}, func() { delete(v.grants, g.ID) })
+	return v.removeGrants(ctx, audit.Entry{Actor: who.Name, Action: "grant.revoke", Target: g.Name}, []grant.Grant{g}, nil, nil)
 }
 
-func (v *Vault) allGrants() []grant.Grant {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	all := make([]grant.Grant, 0, len(v.grants))
-	for _, g := range v.grants {
-		all = append(all, g)
-	}
-	return all
+// removeGrants ends grants; also stores what else goes with that, and done notes it under the lock. changing is held.
+func (v *Vault) removeGrants(ctx context.Context, entry audit.Entry, grants []grant.Grant, also func(*barrier.Tx) error, done func()) error {
+	return v.change(ctx, entry, func(tx *barrier.Tx) error {
+		for _, g := range grants {
+			if err := errors.Join(tx.Release(kindGrant, g.Name), tx.Delete(kindGrant, g.ID)); err != nil {
+				return err
+			}
+		}
+		if also == nil {
+			return nil
+		}
+		return also(tx)
+	}, func() {
+		for _, g := range grants {
+			v.grants.remove(g.ID)
+		}
+		if done != nil {
+			done()
+		}
+	})
 }

@@ -8,14 +8,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/strongroom/strongroom/server/internal/audit"
 	"github.com/strongroom/strongroom/server/internal/barrier"
 	"github.com/strongroom/strongroom/server/internal/catalogue"
+	"github.com/strongroom/strongroom/server/internal/fleet"
+	"github.com/strongroom/strongroom/server/internal/setting"
+	"github.com/strongroom/strongroom/shared/crash"
 	"github.com/strongroom/strongroom/shared/credential"
 	"github.com/strongroom/strongroom/shared/grant"
 	"github.com/strongroom/strongroom/shared/secret"
@@ -23,17 +24,25 @@ import (
 
 // Errors that callers tell apart.
 var (
-	ErrNotFound = errors.New("no such credential")
-	ErrNoGrant  = errors.New("no such grant")
-	ErrTaken    = errors.New("the name is taken")
-	ErrRefused  = errors.New("refused")
+	ErrNotFound  = errors.New("no such credential")
+	ErrNoGrant   = errors.New("no such grant")
+	ErrNoRequest = errors.New("no such request")
+	ErrTaken     = errors.New("the name is taken")
+	ErrRefused   = errors.New("refused")
+	ErrChanged   = errors.New("it was changed meanwhile: look at it again")
 )
 
 const (
 	kindCredential barrier.Kind = "credential" // credential.Metadata
 	kindVersion    barrier.Kind = "version"    // credential.Version
 	kindValue      barrier.Kind = "value"      // credential.Value, its encoding
-	kindGrant      barrier.Kind = "grant"      // grant.Grant
+	kindGrant      barrier.Kind = "grant"      // grant.Grant; its names are claimed as such
+	kindRequest    barrier.Kind = "request"    // Request
+	kindTransfer   barrier.Kind = "transfer"   // transfer
+	kindRetired    barrier.Kind = "retired"    // retired
+	kindCounter    barrier.Kind = "counter"    // a number
+
+	counterRequests = "requests" // the highest number that a request had
 )
 
 // Vault is the room. It is safe for concurrent use.
@@ -42,39 +51,53 @@ type Vault struct {
 	log       *audit.Log
 	arena     *secret.Arena
 	catalogue *catalogue.Catalogue
+	settings  *setting.Settings
 	now       func() time.Time
+	authority *fleet.Fleet // nil: no certificates are made
 
 	// changing lets one change at a time go from its checks to its commit, so
 	// that what was checked still holds when it is stored.
 	changing sync.Mutex
 
 	mu          sync.RWMutex
-	credentials map[string]credential.Metadata // by ID
-	names       map[string]string              // reference → ID
-	grants      map[string]grant.Grant         // by ID
+	credentials index
+	grants      grantIndex
+	requests    map[string]Request // by ID
+	lastRequest uint64             // the highest number that one had
 	changed     func()
 }
 
 // Open loads what is known of credentials and grants, values apart, from an
 // unsealed barrier. Values are decrypted into arena.
-func Open(b *barrier.Barrier, log *audit.Log, arena *secret.Arena, c *catalogue.Catalogue, now func() time.Time) (*Vault, error) {
+func Open(b *barrier.Barrier, log *audit.Log, arena *secret.Arena, c *catalogue.Catalogue, settings *setting.Settings, now func() time.Time) (*Vault, error) {
 	v := &Vault{
-		barrier: b, log: log, arena: arena, catalogue: c, now: now,
-		credentials: map[string]credential.Metadata{},
-		names:       map[string]string{},
-		grants:      map[string]grant.Grant{},
-		changed:     func() {},
+		barrier: b, log: log, arena: arena, catalogue: c, settings: settings, now: now,
+		grants:   newGrantIndex(),
+		requests: map[string]Request{},
+		changed:  func() {},
 	}
 	err := b.View(func(tx *barrier.Tx) error {
+		var all []*credential.Metadata
 		err := barrier.ScanJSON(tx, kindCredential, func(c credential.Metadata) error {
-			v.remember(c)
+			all = append(all, &c)
 			return nil
 		})
 		if err != nil {
 			return err
 		}
+		v.credentials = newIndex(all)
+		err = barrier.ScanJSON(tx, kindRequest, func(r Request) error {
+			v.requests[r.ID] = r
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if err := tx.GetJSON(kindCounter, counterRequests, &v.lastRequest); err != nil && !errors.Is(err, barrier.ErrNotFound) {
+			return err
+		}
 		return barrier.ScanJSON(tx, kindGrant, func(g grant.Grant) error {
-			v.grants[g.ID] = g
+			v.grants.put(g)
 			return nil
 		})
 	})
@@ -85,96 +108,14 @@ func Open(b *barrier.Barrier, log *audit.Log, arena *secret.Arena, c *catalogue.
 // grant. It is called before serving starts.
 func (v *Vault) OnChange(tell func()) { v.changed = tell }
 
-func (v *Vault) remember(c credential.Metadata) {
-	v.credentials[c.ID] = c
-	v.names[c.Name] = c.ID
-	if c.Default {
-		v.names["app:"+c.Application] = c.ID
-	}
-}
-
-func (v *Vault) forget(c credential.Metadata) {
-	delete(v.credentials, c.ID)
-	delete(v.names, c.Name)
-	if c.Default {
-		delete(v.names, "app:"+c.Application)
-	}
-}
-
 // find resolves a reference without asking who wants to know.
 func (v *Vault) find(ref string) (credential.Metadata, bool) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	c, ok := v.credentials[v.names[ref]]
-	return c, ok
-}
-
-// visible says whether a person may know of a credential at all: an app
-// credential is everybody's to see, a custom one its owner's alone.
-func visible(who grant.Person, c credential.Metadata) bool {
-	return c.Kind == credential.App || c.OwnerID == who.ID
-}
-
-// Show returns what is known of a credential and its newest version, without
-// secrets.
-func (v *Vault) Show(who grant.Person, ref string) (credential.Metadata, credential.Version, error) {
-	c, ok := v.find(ref)
-	if !ok || !visible(who, c) {
-		return credential.Metadata{}, credential.Version{}, ErrNotFound
+	if c := v.credentials.refs[ref]; c != nil {
+		return *c, true
 	}
-	var version credential.Version
-	err := v.barrier.View(func(tx *barrier.Tx) error {
-		var err error
-		version, err = getVersion(tx, c.ID, c.Version)
-		return err
-	})
-	return c, version, err
-}
-
-// Versions lists the versions of a credential, the newest first.
-func (v *Vault) Versions(who grant.Person, ref string) ([]credential.Version, error) {
-	c, ok := v.find(ref)
-	if !ok || !visible(who, c) {
-		return nil, ErrNotFound
-	}
-	var out []credential.Version
-	err := v.barrier.View(func(tx *barrier.Tx) error {
-		out = nil
-		for n := c.Version; n > 0; n-- {
-			version, err := getVersion(tx, c.ID, n)
-			if err != nil {
-				return err
-			}
-			out = append(out, version)
-		}
-		return nil
-	})
-	return out, err
-}
-
-// Filter narrows List; empty members match everything.
-type Filter struct {
-	Application, Owner, Search string
-	Tag                        string // key=value
-}
-
-// List returns the credentials that a person may see, by name.
-func (v *Vault) List(who grant.Person, f Filter) []credential.Metadata {
-	key, value, _ := strings.Cut(f.Tag, "=")
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	out := []credential.Metadata{}
-	for _, c := range v.credentials {
-		if visible(who, c) &&
-			(f.Application == "" || c.Application == f.Application) &&
-			(f.Owner == "" || c.Owner == f.Owner) &&
-			(f.Search == "" || strings.Contains(c.Name, f.Search) || strings.Contains(c.Description, f.Search)) &&
-			(f.Tag == "" || c.Tags[key] == value) {
-			out = append(out, c)
-		}
-	}
-	slices.SortFunc(out, func(a, b credential.Metadata) int { return strings.Compare(a.Name, b.Name) })
-	return out
+	return credential.Metadata{}, false
 }
 
 func versionID(credentialID string, number uint64) string {
@@ -197,6 +138,7 @@ func (v *Vault) change(ctx context.Context, e audit.Entry, store func(*barrier.T
 		}
 		return err
 	}
+	crash.Point("vault.stored")
 	v.mu.Lock()
 	done()
 	v.mu.Unlock()

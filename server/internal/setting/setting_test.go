@@ -1,0 +1,110 @@
+package setting_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/strongroom/strongroom/server/internal/barrier"
+	"github.com/strongroom/strongroom/server/internal/roomtest"
+	"github.com/strongroom/strongroom/server/internal/setting"
+	"github.com/strongroom/strongroom/shared/credential"
+	"github.com/strongroom/strongroom/shared/grant"
+)
+
+var alice = grant.Person{ID: "a", Name: "alice"}
+
+func open(t *testing.T, r *roomtest.Rooms) *setting.Settings {
+	t.Helper()
+	s, err := setting.Open(r.Barrier, r.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	r := roomtest.Open(t)
+	s := open(t, r)
+	if s.Duration(setting.SessionIdle) != 30*time.Minute || !s.On(setting.Requests) || s.Count(setting.PasswordMin) != 12 || len(s.Words(setting.PasswordBanned)) != 0 {
+		t.Fatal("the defaults are not what they should be")
+	}
+	for _, c := range []struct {
+		name       setting.Name
+		text, want string // an empty want: refused
+	}{
+		{setting.Requests, "off", "off"},
+		{setting.Requests, "", "on"},
+		{setting.Requests, "no", ""},
+		{setting.Requests, "ON", ""},
+		{setting.SessionIdle, "90m", "1h30m0s"},
+		{setting.SessionIdle, "1d", "24h0m0s"},
+		{setting.SessionIdle, "0s", ""},
+		{setting.SessionIdle, "59s", ""},
+		{setting.SessionIdle, "25h", ""},
+		{setting.SessionIdle, "-1h", ""},
+		{setting.CustomLock, "0s", ""},
+		{setting.CustomLock, "30s", ""},
+		{setting.CustomLock, "99999d", ""},
+		{setting.AuditRetention, "90d", "2160h0m0s"},
+		{setting.AuditRetention, "1d", ""},
+		{setting.PasswordMin, "14", "14"},
+		{setting.PasswordMin, "8", ""},
+		{setting.PasswordMin, "1e3", ""},
+		{setting.PasswordBanned, "acme, winter,", "acme,winter"},
+		{setting.PasswordBanned, "a\x00b", ""},
+		{setting.PasswordBanned, strings.Repeat("a", 1001), ""},
+	} {
+		before, _ := s.Get(c.name)
+		got, err := s.Set(t.Context(), alice, c.name, c.text)
+		if c.want == "" {
+			after, _ := s.Get(c.name)
+			if !errors.Is(err, credential.ErrInvalid) || !strings.Contains(err.Error(), string(c.name)) || after != before {
+				t.Errorf("%s = %.20q: %v, and it is now %q", c.name, c.text, err, after.Value)
+			}
+			continue
+		}
+		if err != nil || got.Value != c.want {
+			t.Errorf("%s = %q: %q, %v, want %q", c.name, c.text, got.Value, err, c.want)
+		}
+	}
+	if e := r.Newest(t, 1)[0]; e.Actor != "alice" || e.Action != "setting.set" || e.Target != "password-banned" || e.Outcome != "allowed" {
+		t.Errorf("logged: %+v", e)
+	}
+	again := open(t, r)
+	if again.Duration(setting.SessionIdle) != 24*time.Hour || !again.On(setting.Requests) || again.Count(setting.PasswordMin) != 14 {
+		t.Error("what was set is not there after opening the vault again")
+	}
+	if got := again.Words(setting.PasswordBanned); len(got) != 2 || got[0] != "acme" || got[1] != "winter" {
+		t.Errorf("words: %q", got)
+	}
+}
+
+func TestUnknownSettings(t *testing.T) {
+	t.Parallel()
+	r := roomtest.Open(t)
+	s := open(t, r)
+	if _, err := s.Get("nothing"); !errors.Is(err, setting.ErrUnknown) {
+		t.Errorf("Get: %v", err)
+	}
+	if _, err := s.Set(t.Context(), alice, "nothing", "on"); !errors.Is(err, setting.ErrUnknown) {
+		t.Errorf("Set: %v", err)
+	}
+	// What a later version stored, or stored differently, is not in the way.
+	err := r.Barrier.Update(func(tx *barrier.Tx) error {
+		return errors.Join(tx.Put("setting", "of-a-later-version", []byte("x")), tx.Put("setting", "session-max", []byte("soon")))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := open(t, r).Duration(setting.SessionMax); got != 12*time.Hour {
+		t.Errorf("a value that cannot be read gives %s", got)
+	}
+	for _, one := range s.List() {
+		if one.Value != one.Default || one.Help == "" || one.Allowed == "" {
+			t.Errorf("%+v", one)
+		}
+	}
+}

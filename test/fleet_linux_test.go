@@ -1,0 +1,253 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/strongroom/strongroom/agent/client"
+	"github.com/strongroom/strongroom/test/kit"
+)
+
+// A server that is killed and started again under 50 agents loses no lease: no job's read fails at any moment, and none
+// has to be leased anew.
+func TestServerRestartLosesNoLease(t *testing.T) {
+	t.Parallel()
+	const agents = 50
+	server := kit.NewServer(t)
+	addLogin(t, server.Admin, "crm", "the secret")
+	server.Admin.Do(t, "grant", "add", "all", "--credential", "crm", "--host-label", "role=runner", "--ttl", "1h")
+	fleet := server.NewFleet(t, agents, "role=runner")
+	allConnected(t, fleet, time.Time{}, time.Minute)
+	jobs := make([]*client.Client, agents)
+	for i := range jobs {
+		jobs[i] = client.New(client.Options{Socket: fleet.Socket(i)})
+		readSecret(t, jobs[i])
+	}
+	var reads, stale atomic.Int64
+	var working sync.WaitGroup
+	over := make(chan struct{})
+	for i := range jobs {
+		working.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				case <-time.After(200 * time.Millisecond):
+				}
+				if readSecret(t, jobs[i]) {
+					stale.Add(1)
+				}
+				reads.Add(1)
+			}
+		})
+	}
+	killed := time.Now()
+	server.Kill()
+	kit.Eventually(t, kit.Patience, "a job is told that its value is stale", func() bool { return stale.Load() > 0 })
+	server.Start(t)
+	started := time.Now()
+	took := allConnected(t, fleet, killed, 10*time.Second)
+	for i := range jobs {
+		if s, err := jobs[i].Status(t.Context()); err != nil || s.Leases != 1 || !s.Connected {
+			t.Errorf("agent %d afterwards: %+v, %v; want it connected, with its lease", i, s, err)
+		}
+	}
+	close(over)
+	working.Wait()
+	t.Logf("server away for %v; all %d agents back %v after it served; %d reads meanwhile, %d of them stale, none failed",
+		started.Sub(killed).Round(time.Millisecond), agents, took[len(took)-1].Sub(started).Round(time.Millisecond), reads.Load(), stale.Load())
+	if leased := countLeased(t, server.Admin); leased != agents {
+		t.Errorf("the log has %d leases, want %d: one for each agent and none for the restart", leased, agents)
+	}
+}
+
+// readSecret reads as a job does, and says whether the value is stale.
+func readSecret(t *testing.T, job *client.Client) (stale bool) {
+	got, err := job.Get(t.Context(), "crm")
+	if err != nil || got.Version != 1 || string(got.Fields["password"]) != "the secret" {
+		t.Errorf("a job's read: %v, %v", got, err)
+		return false
+	}
+	return got.Lease.Stale
+}
+
+// countLeased counts the reads that the server itself answered. Those that agents answered are told from them by their
+// reason.
+func countLeased(t *testing.T, admin kit.Admin) (leased int) {
+	t.Helper()
+	for cursor := ""; ; {
+		var page struct {
+			Items []kit.Entry
+			Next  string
+		}
+		args := []string{"audit", "list", "--json", "--action", "credential.read", "--limit", "1000"}
+		if cursor != "" {
+			args = append(args, "--cursor", cursor)
+		}
+		admin.Do(t, args...).JSON(t, &page)
+		for _, e := range page.Items {
+			if !strings.Contains(e.Reason, "(claimed by the host)") {
+				leased++
+			}
+		}
+		if cursor = page.Next; cursor == "" {
+			return leased
+		}
+	}
+}
+
+// allConnected waits until every agent of a fleet has connected since a moment, and gives when each did, in order.
+func allConnected(t *testing.T, f *kit.Fleet, since time.Time, limit time.Duration) []time.Time {
+	t.Helper()
+	var when []time.Time
+	began := time.Now()
+	for {
+		seen := map[int]bool{}
+		when = when[:0]
+		for _, e := range f.Events(t) {
+			if e.Message == "connected" && e.Time.After(since) && !seen[e.Agent] {
+				seen[e.Agent] = true
+				when = append(when, e.Time)
+			}
+		}
+		if len(when) == f.Size {
+			return when
+		}
+		if time.Since(began) > limit {
+			t.Fatalf("%d of %d agents are connected after %v", len(when), f.Size, limit)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// 500 agents that lost their server come back without help: each waits at most 15 s, no two in step, and the server
+// answers people and jobs meanwhile.
+func TestManyAgentsReturn(t *testing.T) {
+	t.Parallel()
+	const agents = 500
+	server := kit.Command{Plain: true}.NewServer(t)
+	addLogin(t, server.Admin, "crm", "the secret")
+	server.Admin.Do(t, "grant", "add", "all", "--credential", "crm", "--host-label", "role=runner")
+	began := time.Now()
+	fleet := server.NewFleet(t, agents, "role=runner")
+	allConnected(t, fleet, time.Time{}, time.Minute)
+	t.Logf("%d agents enrolled and connected in %v; %d KiB of memory each", agents, time.Since(began).Round(time.Millisecond),
+		residentKiB(t, fleet.Pid())/agents)
+
+	killed := time.Now()
+	server.Kill()
+	waitForLongestWaits(t, fleet, killed)
+	server.Start(t)
+	started := time.Now()
+
+	responsive := keepAsking(t, server, fleet, started)
+	back := allConnected(t, fleet, started, 25*time.Second)
+	slowestStatus, slowestLease, leases := responsive()
+	t.Logf("server away for %v; the last agent was back %v after it served", started.Sub(killed).Round(time.Millisecond),
+		back[len(back)-1].Sub(started).Round(time.Millisecond))
+	perSecond := make([]int, 26)
+	for _, at := range back {
+		perSecond[int(at.Sub(started)/time.Second)]++
+	}
+	t.Logf("agents back in each second: %v", perSecond)
+	for second, n := range perSecond {
+		if n > agents/4 {
+			t.Errorf("%d of %d agents came in second %d: they are in step", n, agents, second)
+		}
+	}
+	t.Logf("meanwhile: status in %v at most, the first read of a returned host's job in %v at most, of %d",
+		slowestStatus.Round(time.Millisecond), slowestLease.Round(time.Millisecond), leases)
+	if slowestStatus > 5*time.Second || slowestLease > 5*time.Second || leases < 5 { // of two cores that also run other tests
+		t.Errorf("meanwhile status took up to %v and %d first reads up to %v", slowestStatus, leases, slowestLease)
+	}
+}
+
+// waitForLongestWaits waits until three of four agents have waited as long as they ever do: the upper bound of a wait
+// doubles from 0.2 s, and the eighth is that of all later ones.
+func waitForLongestWaits(t *testing.T, f *kit.Fleet, since time.Time) {
+	t.Helper()
+	var failures map[int]int
+	var longest time.Duration
+	kit.Eventually(t, 45*time.Second, "three of four agents have failed eight times", func() bool {
+		time.Sleep(200 * time.Millisecond)
+		failures, longest = map[int]int{}, 0
+		often := 0
+		for _, e := range f.Events(t) {
+			if e.Message == "not connected" && e.Time.After(since) {
+				longest = max(longest, e.RetryIn)
+				if failures[e.Agent]++; failures[e.Agent] == 8 {
+					often++
+				}
+			}
+		}
+		return often >= f.Size*3/4
+	})
+	most := 0
+	for _, n := range failures {
+		most = max(most, n)
+	}
+	t.Logf("after %v without the server: the longest wait is %v, the busiest agent tried %d times", time.Since(since).Round(time.Second), longest, most)
+	if longest > 15100*time.Millisecond || longest < 12*time.Second || most > 25 {
+		t.Errorf("the longest wait is %v, want some near 15 s and none above; the busiest agent tried %d times, want 25 at most", longest, most)
+	}
+}
+
+// keepAsking asks for the server's status, and has a job read on hosts that have just returned, until it is told to say
+// how long the slowest took.
+func keepAsking(t *testing.T, server *kit.Server, f *kit.Fleet, since time.Time) func() (status, lease time.Duration, leases int) {
+	over := make(chan struct{})
+	var status, lease time.Duration
+	var leases int
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		read := map[int]bool{}
+		for {
+			select {
+			case <-over:
+				return
+			case <-time.After(100 * time.Millisecond):
+			}
+			began := time.Now()
+			if r := server.Admin.Run(t, "status", "--json"); r.Code != 0 {
+				t.Errorf("status: %s", r.Stderr)
+			}
+			status = max(status, time.Since(began))
+			for _, e := range f.Events(t) {
+				if e.Message != "connected" || e.Time.Before(since) || read[e.Agent] {
+					continue
+				}
+				read[e.Agent] = true
+				began := time.Now()
+				readSecret(t, client.New(client.Options{Socket: f.Socket(e.Agent)}))
+				lease = max(lease, time.Since(began))
+				leases++
+				break
+			}
+		}
+	})
+	return func() (time.Duration, time.Duration, int) {
+		close(over)
+		asking.Wait()
+		return status, lease, leases
+	}
+}
+
+// residentKiB is what a process has in memory, as Linux says.
+func residentKiB(t *testing.T, pid int) (kib int) {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			_, _ = fmt.Sscanf(strings.TrimSpace(rest), "%d kB", &kib)
+		}
+	}
+	return kib
+}

@@ -1,0 +1,258 @@
+package test
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/strongroom/strongroom/agent/client"
+	"github.com/strongroom/strongroom/test/kit"
+)
+
+// An agent starts without its server and says what is wrong; it needs no help when the network comes back.
+func TestStartsWithoutServer(t *testing.T) {
+	t.Parallel()
+	network := kit.NewNetwork(t)
+	server := network.NewServer(t)
+	addLogin(t, server.Admin, "crm", "the secret")
+	host := network.Enroll(t, server)
+	server.Admin.Do(t, "grant", "add", "nightly", "--credential", "crm", "--host", host.Host)
+	host.Stop()
+	for _, c := range []struct {
+		what      string
+		cut, mend func()
+		lasts     time.Duration // longer than the first attempt to connect takes
+		limit     time.Duration
+	}{
+		{"link down", func() { network.Hosts.Down(t) }, func() { network.Hosts.Up(t) }, 3 * time.Second, 10 * time.Second},
+		{"packets vanish", func() { network.Cut(t, kit.ToServer) }, func() { network.Mend(t, kit.ToServer) }, 12 * time.Second, 15 * time.Second},
+	} {
+		c.cut()
+		if network.Hosts.Reaches(t, server.Agents) {
+			t.Fatalf("%s: the network is not cut", c.what)
+		}
+		began := time.Now()
+		host.Start(t)
+		t.Logf("%s: serves its jobs after %v", c.what, time.Since(began).Round(time.Millisecond))
+		for time.Since(began) < c.lasts {
+			sayNotReachable(t, host)
+			time.Sleep(500 * time.Millisecond)
+		}
+		t.Logf("%s: why: %s", c.what, host.Status(t).Why)
+		c.mend()
+		mended := time.Now()
+		kit.Eventually(t, c.limit, c.what+": the agent is connected again", func() bool { return host.Status(t).Connected })
+		t.Logf("%s: connected %v after the network came back", c.what, time.Since(mended).Round(time.Millisecond))
+		password(t, host.Run(t, "get", "crm", "--field", "password"), "the secret")
+		host.Stop()
+	}
+}
+
+// sayNotReachable: neither the agent's status nor a job's command pretends, or waits.
+func sayNotReachable(t *testing.T, host *kit.Agent) {
+	t.Helper()
+	if s := host.Status(t); s.Connected || s.Health != "degraded" || !strings.Contains(s.Why, "the server is not reachable") {
+		t.Fatalf("status of an agent without its server: %+v", s)
+	}
+	asked := time.Now()
+	got := host.Run(t, "get", "crm", "--field", "password").Want(t, 5)
+	if took := time.Since(asked); took > 3*time.Second {
+		t.Errorf("a job was told after %v", took)
+	}
+	if got.Stdout != "" || !strings.Contains(got.Stderr, "the server is not reachable") ||
+		!strings.Contains(got.Stderr, "the agent holds no lease of it and keeps trying") {
+		t.Errorf("a job is told %q", got.Stderr)
+	}
+}
+
+// A held lease is served to its end and not a second longer, however the server went away: its own time, or the grant's
+// offline time from the last contact.
+func TestLeaseEndsWithoutServer(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		what      string
+		cut, mend func(*testing.T, *kit.Network, *kit.Server)
+	}{
+		{"link down",
+			func(t *testing.T, n *kit.Network, _ *kit.Server) { n.Hosts.Down(t) },
+			func(t *testing.T, n *kit.Network, _ *kit.Server) { n.Hosts.Up(t) }},
+		{"packets vanish",
+			func(t *testing.T, n *kit.Network, _ *kit.Server) { n.Cut(t, kit.ToServer); n.Cut(t, kit.ToHosts) },
+			func(t *testing.T, n *kit.Network, _ *kit.Server) { n.Mend(t, kit.ToServer); n.Mend(t, kit.ToHosts) }},
+		{"server killed",
+			func(_ *testing.T, _ *kit.Network, s *kit.Server) { s.Kill() },
+			func(t *testing.T, _ *kit.Network, s *kit.Server) { s.Start(t) }},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			t.Parallel()
+			network := kit.NewNetwork(t)
+			server := network.NewServer(t)
+			host := network.Enroll(t, server)
+			ends := []leaseEnd{
+				{name: "own-time", flags: []string{"--ttl", "3s"}, lasts: 3 * time.Second},
+				{name: "offline-time", flags: []string{"--ttl", "3s", "--offline", "12s"}, lasts: 12 * time.Second},
+				{name: "longer-than-offline", flags: []string{"--ttl", "14s", "--offline", "8s"}, lasts: 14 * time.Second},
+			}
+			for _, e := range ends {
+				addLogin(t, server.Admin, e.name, "secret of "+e.name)
+				server.Admin.Do(t, append([]string{"grant", "add", e.name, "--credential", e.name, "--host", host.Host}, e.flags...)...)
+			}
+			job := client.New(client.Options{Socket: host.Socket})
+			leased := time.Now()
+			for _, e := range ends {
+				if _, err := job.Get(t.Context(), e.name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.cut(t, network, server)
+			cut := time.Now()
+			var all sync.WaitGroup
+			for i := range ends {
+				all.Go(func() { ends[i].follow(t, job, cut) })
+			}
+			if network.Hosts.Reaches(t, server.Agents) {
+				t.Error("the network is not cut")
+			}
+			all.Wait()
+			for _, e := range ends {
+				e.check(t, leased, cut)
+			}
+			host.Run(t, "get", "offline-time").Want(t, 5)
+			kit.Eventually(t, 2*time.Second, "no lease and no locked byte", func() bool {
+				s := host.Status(t)
+				return s.Leases == 0 && s.LockedBytes == 0
+			})
+			c.mend(t, network, server)
+			mended := time.Now()
+			kit.Eventually(t, 20*time.Second, "the agent serves again", func() bool { return host.Status(t).Connected })
+			t.Logf("connected %v after the network came back", time.Since(mended).Round(time.Millisecond))
+			password(t, host.Run(t, "get", "own-time", "--field", "password"), "secret of own-time")
+		})
+	}
+}
+
+// A leaseEnd follows one lease until it is no longer served.
+type leaseEnd struct {
+	name  string
+	flags []string
+	lasts time.Duration // from the last contact, as said by hand
+
+	reads, stale     int
+	served, promised time.Time // the last read, and what it said of the lease's end
+	refusedSince     time.Time // when the first read in vain began
+}
+
+// follow reads as a job does, from when the server went away.
+func (e *leaseEnd) follow(t *testing.T, job *client.Client, cut time.Time) {
+	for time.Since(cut) < e.lasts+10*time.Second {
+		began := time.Now()
+		got, err := job.Get(t.Context(), e.name)
+		if errors.Is(err, client.ErrNotReachable) {
+			e.refusedSince = began
+			return
+		}
+		if err != nil {
+			t.Errorf("%s, %v after the cut: %v", e.name, time.Since(cut), err)
+			return
+		}
+		e.reads++
+		e.served = time.Now()
+		e.promised = e.served.Add(got.Lease.Remaining)
+		if got.Lease.Stale {
+			e.stale++
+		} else if began.Sub(cut) > 7*time.Second { // reports are on their way, whose answer is missed after 5 s
+			t.Errorf("%s, %v after the cut: not marked as stale", e.name, began.Sub(cut))
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// check: the last contact was between two moments.
+func (e *leaseEnd) check(t *testing.T, from, to time.Time) {
+	const early, late = time.Second, time.Second
+	t.Logf("%s: %d reads (%d stale), the last %v before its end, the first in vain began %v after; it said its end was %v off",
+		e.name, e.reads, e.stale, from.Add(e.lasts).Sub(e.served).Round(time.Millisecond),
+		e.refusedSince.Sub(from.Add(e.lasts)).Round(time.Millisecond), e.promised.Sub(from.Add(e.lasts)).Round(time.Millisecond))
+	switch {
+	case e.refusedSince.IsZero():
+		t.Errorf("%s: served long after its end", e.name)
+	case e.served.After(to.Add(e.lasts + late)):
+		t.Errorf("%s: served %v after its end", e.name, e.served.Sub(to.Add(e.lasts)))
+	case e.refusedSince.Before(from.Add(e.lasts - early)):
+		t.Errorf("%s: refused %v before its end", e.name, from.Add(e.lasts).Sub(e.refusedSince))
+	}
+}
+
+// A connection that is dead without anybody having said so is noticed within 20 s by both ends, also where it is dead in
+// one direction alone; one that is merely quiet is kept.
+func TestHalfOpenConnections(t *testing.T) {
+	t.Parallel()
+	const limit = 20 * time.Second
+	for _, c := range []struct {
+		what string
+		cut  []kit.Direction
+	}{
+		{"in both directions", []kit.Direction{kit.ToServer, kit.ToHosts}},
+		{"to the server", []kit.Direction{kit.ToServer}},
+		{"to the hosts", []kit.Direction{kit.ToHosts}},
+		{"control: nowhere", nil},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			t.Parallel()
+			network := kit.NewNetwork(t)
+			server := network.NewServer(t)
+			host := network.Enroll(t, server)
+			if !shownConnected(t, server.Admin) {
+				t.Fatal("host list does not show the host as connected")
+			}
+			for _, to := range c.cut {
+				network.Cut(t, to)
+			}
+			cut := time.Now()
+			if reached := network.Hosts.Reaches(t, server.Agents); reached != (c.cut == nil) {
+				t.Fatalf("while the network is cut %s: reached is %t", c.what, reached)
+			}
+			var agent, list time.Duration // after which each noticed
+			for (agent == 0 || list == 0) && time.Since(cut) < limit {
+				if agent == 0 && !host.Status(t).Connected {
+					agent = time.Since(cut)
+				}
+				if list == 0 && !shownConnected(t, server.Admin) {
+					list = time.Since(cut)
+				}
+				time.Sleep(200 * time.Millisecond)
+			}
+			if c.cut == nil {
+				if agent != 0 || list != 0 {
+					t.Errorf("a quiet connection is taken for dead: by the agent after %v, by the server after %v", agent, list)
+				}
+				return
+			}
+			if agent == 0 || list == 0 {
+				t.Fatalf("not noticed within %v: agent after %v, server after %v (0 is never)", limit, agent, list)
+			}
+			t.Logf("noticed by the agent after %v, by the server after %v", agent.Round(time.Millisecond), list.Round(time.Millisecond))
+			for _, to := range c.cut {
+				network.Mend(t, to)
+			}
+			kit.Eventually(t, 15*time.Second, "both are connected again", func() bool {
+				return host.Status(t).Connected && shownConnected(t, server.Admin)
+			})
+		})
+	}
+}
+
+// shownConnected: host list shows the one host as connected.
+func shownConnected(t *testing.T, admin kit.Admin) bool {
+	t.Helper()
+	var list struct {
+		Items []struct{ Connected bool }
+	}
+	admin.Do(t, "host", "list", "--json").JSON(t, &list)
+	if len(list.Items) != 1 {
+		t.Fatalf("host list: %+v, want one host", list.Items)
+	}
+	return list.Items[0].Connected
+}
