@@ -13,9 +13,10 @@ PROGRAMS := ./server/cmd/strongroom-server ./server/cmd/strongroom ./agent/cmd/s
 TOOLS    := bin/tools/.built
 WINDOWS  := GOOS=windows GOEXPERIMENT= CGO_ENABLED=0
 
-# The tests of the built programs that are run once more with the race detector in every program: it slows most of the
-# others, which scan memory or crash hundreds of times, for nothing.
-RACED := KillAnywhere|Refusals|JoinTokenWorksOnce|SlotsWhileServing|RekeyWhileServing|BackupAndRestore|SealedServer
+# The tests of the built programs and of a whole server, of which these are run once more with the race detector, in every
+# program as well: it slows the others, which scan memory, flip every byte or crash hundreds of times, for nothing.
+WHOLE := ./test ./server
+RACED := KillAnywhere|Refusals|JoinTokenWorksOnce|SlotsWhileServing|RekeyWhileServing|BackupAndRestore|SealedServer|WhatDoesNotOpen
 
 .PHONY: help demo build test vet lint house generate generate-check fuzz bench clean
 
@@ -33,10 +34,10 @@ build: ## the three programs, in bin/
 test: ## everything: lint, generated code, all tests with the race detector; installs what is missing
 	@tools/parts.sh apache2 gcc gcore git ip lighttpd nginx openssl protoc python3-oauthlib ssh-keygen unshare
 	@$(MAKE) --no-print-directory lint generate-check
-	go test -race -shuffle=on -timeout 15m $$(go list ./... | grep -v '/test$$')
+	go test -race -shuffle=on -timeout 15m $$(go list ./... | grep -vxF "$$(go list $(WHOLE))")
 	go test -run '^TestWhatGoKeeps$$' ./shared/secret
-	go test -shuffle=on -parallel 4 -timeout 20m ./test # many of them wait
-	go test -race -timeout 10m -run '^Test($(RACED))$$' ./test
+	go test -shuffle=on -parallel 4 -timeout 20m $(WHOLE) # many of them wait
+	go test -race -timeout 10m -run '^Test($(RACED))$$' $(WHOLE)
 
 vet: lint house ## gofmt, go vet and staticcheck for Linux and Windows, the rules of the house
 

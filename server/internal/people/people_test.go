@@ -225,7 +225,7 @@ func TestPasswordPolicy(t *testing.T) {
 		_, err := s.AddUser(t.Context(), s.alice, people.NewUser{Name: "bob", Role: "developer", Password: s.buffer(password)})
 		if want == "" {
 			check(t, err)
-			check(t, s.DeleteUser(t.Context(), s.alice, "bob", 0))
+			check(t, s.DeleteUser(t.Context(), s.alice, "bob", 0, anybody))
 			continue
 		}
 		if !errors.Is(err, credential.ErrInvalid) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), password) {

@@ -262,7 +262,7 @@ func TestEndedTokensGo(t *testing.T) {
 	for n := range 12 {
 		s.token(bob, people.NewToken{Name: fmt.Sprintf("t%d", n)})
 	}
-	check(t, s.DeleteUser(t.Context(), s.alice, "bob", 0))
+	check(t, s.DeleteUser(t.Context(), s.alice, "bob", 0, anybody))
 	for _, want := range []int{14 - 10 + 1, 3} { // 13 of bob's and one of alice's
 		if s.login("alice", password); s.sessions() != want {
 			t.Errorf("%d are stored, want %d", s.sessions(), want)
@@ -274,7 +274,7 @@ func TestEndedTokensGo(t *testing.T) {
 	}
 	carol := s.add("carol", "developer")
 	s.token(carol, people.NewToken{Name: "ci"})
-	check(t, s.DeleteUser(t.Context(), s.alice, "carol", 0))
+	check(t, s.DeleteUser(t.Context(), s.alice, "carol", 0, anybody))
 	s.People = people.New(s.rooms.Barrier, s.rooms.Log, s.settings, s.clock.Now)
 	if s.login("alice", password); s.sessions() != 2 {
 		t.Errorf("%d are stored after a start, want alice's two", s.sessions())

@@ -216,7 +216,8 @@ func mayReset(tx *barrier.Tx, who grant.Person, u user) error {
 
 // DeleteUser removes a user who is as they were at that revision; 0: whatever they are. Their tokens are worth nothing
 // from then on.
-func (p *People) DeleteUser(ctx context.Context, who grant.Person, name string, revision uint64) error {
+// What else keeps the user judge says, once the person may delete them.
+func (p *People) DeleteUser(ctx context.Context, who grant.Person, name string, revision uint64, judge func(id string) error) error {
 	entry := audit.Entry{Actor: who.Name, Action: "user.delete", Target: name}
 	var id string
 	err := p.change(ctx, entry, func(tx *barrier.Tx) (func() error, error) {
@@ -234,6 +235,9 @@ func (p *People) DeleteUser(ctx context.Context, who grant.Person, name string, 
 			if err := notTheLast(tx, u.ID); err != nil {
 				return nil, err
 			}
+		}
+		if err := judge(u.ID); err != nil {
+			return nil, err
 		}
 		id = u.ID
 		return func() error {

@@ -136,18 +136,19 @@ func deleteUser(ctx context.Context, c *call, in *userDelete) (nothing, error) {
 	if err != nil {
 		return nothing{}, err
 	}
-	u, err := c.rooms.People.User(in.Name)
+	owner := ""
+	err = c.rooms.People.DeleteUser(ctx, c.person, in.Name, revision, func(id string) error {
+		owner = id
+		if n := c.rooms.Vault.Owned(id); n > 0 && !in.Purge {
+			return refusal(http.StatusConflict, api.CodeConflict, fmt.Sprintf(
+				"this user has %d credentials of their own: have them transferred first, or delete them as well (purge, --purge)", n))
+		}
+		return nil
+	})
 	if err != nil {
 		return nothing{}, err
 	}
-	if n := c.rooms.Vault.Owned(u.ID); n > 0 && !in.Purge {
-		return nothing{}, refusal(http.StatusConflict, api.CodeConflict, fmt.Sprintf(
-			"this user has %d credentials of their own: have them transferred first, or delete them as well (purge, --purge)", n))
-	}
-	if err := c.rooms.People.DeleteUser(ctx, c.person, in.Name, revision); err != nil {
-		return nothing{}, err
-	}
-	return nothing{}, c.rooms.Vault.PurgeOwned(ctx, c.person.Name, u.ID)
+	return nothing{}, c.rooms.Vault.PurgeOwned(ctx, c.person.Name, owner)
 }
 
 type passwordSet struct {
@@ -181,10 +182,6 @@ func (r *REST) setPassword(ctx context.Context, c *call, in *passwordSet) (nothi
 
 // beginFactor makes the envelope first, so that no key is made in vain.
 func (r *REST) beginFactor(ctx context.Context, c *call, in *with[api.FactorBegin]) (api.FactorBegun, error) {
-	exporter, err := envelope.Exporter(c.request.TLS)
-	if err != nil {
-		return api.FactorBegun{}, err
-	}
 	opened, err := r.openSecrets(c, in.Body.Sealed, "", map[string][]byte{"password": in.Body.Password})
 	defer wipeAll(opened)
 	if err != nil {
@@ -193,9 +190,9 @@ func (r *REST) beginFactor(ctx context.Context, c *call, in *with[api.FactorBegi
 	if opened["password"] == nil {
 		return api.FactorBegun{}, usage("password", "give your present one")
 	}
-	sealer, enc, err := envelope.NewSealer(r.arena, in.Body.PublicKey, envelope.ToClient, exporter)
+	sealer, enc, err := r.toClient(c, in.Body.PublicKey)
 	if err != nil {
-		return api.FactorBegun{}, usage("public_key", "not an X25519 public key")
+		return api.FactorBegun{}, err
 	}
 	defer sealer.Wipe()
 	key, err := c.rooms.People.BeginFactor(ctx, c.person, opened["password"], r.arena)
