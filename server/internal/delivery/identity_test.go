@@ -162,24 +162,24 @@ func TestIdentities(t *testing.T) {
 		}, want{codes.PermissionDenied, uniformJoin, "host.enroll", "refused", "no such join token"}},
 		{"another vault's host", func(f *trial) (string, error) {
 			return "", f.lists(open(f.t).enrol().own)
-		}, want{codes.Unavailable, "bad certificate", "host.connect", "refused", "certificate of another issuer"}},
+		}, want{codes.Unavailable, alert, "host.connect", "refused", "certificate of another issuer"}},
 		{"the agents' listener's own certificate", func(f *trial) (string, error) {
 			own, err := f.fleet.ServerCertificate(identity.Server, nil)
 			f.must(err)
 			return "", f.lists(own)
-		}, want{codes.Unavailable, "bad certificate", "host.connect", "refused", "certificate of another issuer"}},
+		}, want{codes.Unavailable, alert, "host.connect", "refused", "certificate of another issuer"}},
 		{"the console's certificate", func(f *trial) (string, error) {
 			own, err := f.fleet.ServerCertificate(identity.Console, nil)
 			f.must(err)
 			return "", f.lists(own)
-		}, want{codes.Unavailable, "bad certificate", "host.connect", "refused", "certificate of another issuer"}},
+		}, want{codes.Unavailable, alert, "host.connect", "refused", "certificate of another issuer"}},
 		{"a self-signed one with a host's name", func(f *trial) (string, error) {
 			return "", f.lists(f.forged(f.enrol().id))
-		}, want{codes.Unavailable, "bad certificate", "host.connect", "refused", "certificate of another issuer"}},
+		}, want{codes.Unavailable, alert, "host.connect", "refused", "certificate of another issuer"}},
 		{"the same with the genuine issuer beside it", func(f *trial) (string, error) {
 			a := f.enrol()
 			return "", f.lists(f.forged(a.id, a.own.Certificate[1]))
-		}, want{codes.Unavailable, "bad certificate", "host.connect", "refused", "certificate of another issuer"}},
+		}, want{codes.Unavailable, alert, "host.connect", "refused", "certificate of another issuer"}},
 		{"ended an hour ago", func(f *trial) (string, error) {
 			a := f.enrol()
 			leaf, err := x509.ParseCertificate(a.own.Certificate[0])
@@ -188,7 +188,7 @@ func TestIdentities(t *testing.T) {
 			err = f.lists(a.own)
 			f.logged(a.id, want{action: "host.connect", outcome: "refused", reason: leaf.NotAfter.UTC().Format("2006-01-02T15:04:05Z")})
 			return a.id, err
-		}, want{codes.Unavailable, "bad certificate", "host.connect", "refused", "certificate ended at "}},
+		}, want{codes.Unavailable, alert, "host.connect", "refused", "certificate ended at "}},
 		{"ended 29 days ago: it recovers", func(f *trial) (string, error) {
 			a := f.enrol()
 			f.clock.setAhead(30 * 24 * time.Hour)
@@ -353,7 +353,7 @@ func TestResumedSessions(t *testing.T) {
 		{"after revocation", func(f *trial, a *agent) { f.must(f.fleet.Revoke(t.Context(), alice, a.id)) }, true,
 			want{codes.PermissionDenied, "this host is revoked", "host.connect", "refused", "this host is revoked"}},
 		{"after the certificate's end", func(f *trial, _ *agent) { f.clock.setAhead(25 * time.Hour) }, false,
-			want{codes.Unavailable, "bad certificate", "host.connect", "refused", "certificate ended at "}},
+			want{codes.Unavailable, alert, "host.connect", "refused", "certificate ended at "}},
 		{"after a renewal", func(f *trial, a *agent) { f.must(f.lists(a.renew().own)) }, true,
 			want{codes.PermissionDenied, "this host is frozen", "host.clone", "refused", "a replaced certificate of generation 1 was used"}},
 	} {
