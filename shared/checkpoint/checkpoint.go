@@ -73,6 +73,12 @@ func Parse(logKey string, text []byte) (Checkpoint, error) {
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("checkpoint: %w: not a signed note", ErrMalformed)
 	}
+	for _, sig := range signed.Sigs {
+		// note leaves the spare bits of base64 alone, so that one signature could be written in several ways.
+		if _, err := base64.StdEncoding.Strict().DecodeString(sig.Base64); err != nil {
+			return Checkpoint{}, fmt.Errorf("checkpoint: %w: there is another way to write its signature", ErrMalformed)
+		}
+	}
 	c, err := parseBody(signed.Text)
 	if err != nil {
 		return Checkpoint{}, err

@@ -147,6 +147,14 @@ func TestText(t *testing.T) {
 	}
 }
 
+// loose sets a bit of the signature that its base64 has to spare: 68 bytes leave two.
+func loose(signed []byte) []byte {
+	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	last := len(signed) - len("x=\n")
+	signed[last] = digits[strings.IndexByte(digits, signed[last])+1]
+	return signed
+}
+
 func TestRefusedTexts(t *testing.T) {
 	t.Parallel()
 	a, other := newAuthor(t, origin), newAuthor(t, origin)
@@ -162,6 +170,7 @@ func TestRefusedTexts(t *testing.T) {
 		"another origin":           {a.sign(strings.Replace(good, "00112233", "00112234", 1)), ErrForeign},
 		"a changed size":           {[]byte(strings.Replace(string(a.sign(good)), "\n7\n", "\n8\n", 1)), ErrForeign},
 		"a changed epoch":          {[]byte(strings.Replace(string(a.sign(good)), "epoch 3", "epoch 4", 1)), ErrForeign},
+		"a loose signature":        {loose(a.sign(good)), ErrMalformed},
 		"no epoch":                 {a.sign(origin + "\n7\n" + root), ErrMalformed},
 		"epoch 0":                  {a.sign(strings.Replace(good, "epoch 3", "epoch 0", 1)), ErrMalformed},
 		"epoch 03":                 {a.sign(strings.Replace(good, "epoch 3", "epoch 03", 1)), ErrMalformed},
