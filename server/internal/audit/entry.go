@@ -35,6 +35,14 @@ type Entry struct {
 	From    string    `json:"from"` // the network address of the person who asked, without port; empty: nobody did, or it is not known
 }
 
+// conclude gives the entry of an intent how its change ended: what was not committed was refused or failed.
+func (e *Entry) conclude(k kind, outcome *Entry) {
+	if k == notCommitted {
+		e.Outcome = outcome.Outcome
+	}
+	e.Reason = cmp.Or(outcome.Reason, e.Reason)
+}
+
 // MaxText is the longest text of an entry in bytes.
 const MaxText = 4096
 

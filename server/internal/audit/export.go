@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"cmp"
 	"context"
 
 	"github.com/strongroom/strongroom/shared/secret"
@@ -99,9 +98,6 @@ func (l *Log) conclusion(view *snapshot, i int, rest []frame, key *secret.Buffer
 	if err != nil {
 		return badEntry(seq, seg.first, err)
 	}
-	if f.kind == notCommitted {
-		e.Outcome = Failed
-	}
-	e.Reason = cmp.Or(outcome.Reason, e.Reason)
+	e.conclude(f.kind, &outcome)
 	return nil
 }

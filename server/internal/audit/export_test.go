@@ -40,6 +40,47 @@ func TestExport(t *testing.T) {
 	}
 }
 
+// How changes ended, typed by hand: a refusal is one in the page and in the export.
+func TestOutcomesAreAlike(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, 1<<20)
+	for i, end := range []struct {
+		kind  kind
+		entry Entry
+	}{
+		{committed, Entry{Outcome: Allowed}},
+		{notCommitted, Entry{Outcome: Refused, Reason: "needs user.edit"}},
+		{notCommitted, Entry{Outcome: Failed, Reason: reasonFailed}},
+	} {
+		seq := l.log(intent, uint64(i), Entry{Actor: "alice", Action: "user.role", Outcome: Allowed, Reason: "role admin"})
+		l.log(end.kind, seq, end.entry)
+	}
+	want := []string{"allowed: role admin", "refused: needs user.edit", "failed: the change failed, nothing was stored"}
+	page, err := l.Read(t.Context(), l.keys, Query{Limit: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Reverse(page.Items)
+	export := func(q Query) (entries []Entry) {
+		if err := l.Export(t.Context(), l.keys, q, func(e Entry) error { entries = append(entries, e); return nil }); err != nil {
+			t.Error(err)
+		}
+		return entries
+	}
+	for how, entries := range map[string][]Entry{"page": page.Items, "export": export(Query{})} {
+		var got []string
+		for _, e := range entries {
+			got = append(got, string(e.Outcome)+": "+e.Reason)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", how, got, want)
+		}
+	}
+	if refused := export(Query{Outcome: Refused}); len(refused) != 1 || refused[0].Reason != "needs user.edit" {
+		t.Errorf("exported as refused: %+v", refused)
+	}
+}
+
 func TestExportStops(t *testing.T) {
 	t.Parallel()
 	l := newLog(t, 600)

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/strongroom/strongroom/shared/durable"
 	"github.com/strongroom/strongroom/shared/secret"
 )
 
@@ -115,20 +116,17 @@ func (d *description) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	if there, err := segmentFiles(dir); err != nil || len(there) > 0 {
 		return errors.Join(fmt.Errorf("%w: %s", ErrExists, dir), err)
 	}
-	err = writeNew(dir, descriptionFile, append(file, '\n'))
+	err = durable.Create(filepath.Join(dir, descriptionFile), append(file, '\n'))
 	if errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("%w: %s", ErrExists, dir)
 	}
-	if err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(dir))
+	return err
 }
 
 func readDescription(dir string) (*description, error) {

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/strongroom/strongroom/shared/durable"
 	"github.com/strongroom/strongroom/shared/secret"
 )
 
@@ -148,7 +149,7 @@ func (l *Log) recoverFiles() (cut int64, err error) {
 	// A file without an entry would be in the way of the segment that is to begin with the same one.
 	err = os.Remove(filepath.Join(l.dir, segmentName(next)))
 	if err == nil {
-		return cut, syncDir(l.dir)
+		return cut, durable.SyncDir(l.dir)
 	}
 	if !errors.Is(err, os.ErrNotExist) {
 		return 0, err

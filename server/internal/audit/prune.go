@@ -147,7 +147,7 @@ func (l *Log) removePruned(ctx context.Context, entry *Entry, p Pruned) error {
 		if err := os.Remove(filepath.Join(l.dir, segmentName(seg.first))); err != nil {
 			return err
 		}
-		if err := syncDir(l.dir); err != nil {
+		if err := durable.SyncDir(l.dir); err != nil {
 			return err
 		}
 		crash.Point("audit.prune.removed")

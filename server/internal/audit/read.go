@@ -145,10 +145,7 @@ func (p *pager) merge(e *Entry) {
 		e.Reason = reasonUnderWay
 		return
 	}
-	if p.outcomeKind == notCommitted {
-		e.Outcome = p.outcome.Outcome
-	}
-	e.Reason = cmp.Or(p.outcome.Reason, e.Reason)
+	e.conclude(p.outcomeKind, &p.outcome)
 	p.outcomeRef = 0
 }
 

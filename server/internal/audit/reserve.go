@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/strongroom/strongroom/shared/durable"
 )
 
 // essential are the actions that take something away or stop it, as well as what has to be logged before one of them can
@@ -180,7 +182,7 @@ func (r *reserve) make() error {
 	if err := os.Rename(made, r.path); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return durable.SyncDir(dir)
 }
 
 func (r *reserve) allocate(path string, flags int) error {

@@ -243,20 +243,6 @@ func readLimited(path string) ([]byte, error) {
 // temporaryFile becomes a file that is whole or absent whatever happens.
 const temporaryFile = "new.tmp"
 
-// writeNew makes a file in dir that is whole or absent whatever happens, and durable. It replaces nothing.
-func writeNew(dir, name string, data []byte) error {
-	if err := absent(dir, name); err != nil {
-		return err
-	}
-	if err := writeTemporary(dir, data); err != nil {
-		return err
-	}
-	if err := renameTemporary(dir, name); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
 func absent(dir, name string) error {
 	path := filepath.Join(dir, name)
 	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
@@ -276,12 +262,4 @@ func writeTemporary(dir string, data []byte) error {
 
 func renameTemporary(dir, name string) error {
 	return os.Rename(filepath.Join(dir, temporaryFile), filepath.Join(dir, name))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/strongroom/strongroom/shared/crash"
+	"github.com/strongroom/strongroom/shared/durable"
 )
 
 // maxBatch is the most bytes that one write and fsync take. It bounds what a crash can leave unfinished.
@@ -330,7 +331,7 @@ func (l *Log) publish(name string, header []byte) error {
 	}
 	crash.Point("audit.segment.syncdir")
 	l.published = name
-	return syncDir(l.dir)
+	return durable.SyncDir(l.dir)
 }
 
 // drop refuses a batch of which nothing is on the disk, and all behind it: their numbers and their room are free again.

@@ -149,12 +149,7 @@ func (v *Vault) write(ctx context.Context, who grant.Person, c credential.Metada
 		}
 	}
 	err := v.change(ctx, entry, func(tx *barrier.Tx) error {
-		if before.Name != c.Name {
-			if existed {
-				if err := tx.Release(kindCredential, before.Name); err != nil {
-					return err
-				}
-			}
+		if !existed {
 			if err := tx.Claim(kindCredential, c.Name, c.ID); err != nil {
 				return err
 			}
