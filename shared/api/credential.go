@@ -75,7 +75,6 @@ type Transfer struct {
 // Transferred answers it.
 type Transferred struct {
 	Waiting       bool     `json:"waiting" doc:"nothing has changed yet: a second person has to ask for the same"`
-	Name          string   `json:"name" doc:"how the credential is called now"`
 	GrantsChanged []string `json:"grants_changed" doc:"the grants that named it and do so no longer"`
 }
 

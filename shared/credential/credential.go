@@ -20,7 +20,7 @@ const (
 	MaxFields      = 64        // fields of a credential
 	MaxTags        = 64        // tags of a credential, labels of a host
 	MaxDescription = 4 << 10   // bytes of a description
-	maxName        = 63
+	MaxName        = 63        // bytes of a name, of an owner, of a field
 )
 
 // ErrInvalid is wrapped by every error about input that a caller can mend.
@@ -46,8 +46,8 @@ func ValidName(what, name string) error {
 	if name == "" {
 		return fmt.Errorf("%w %s: it is empty", ErrInvalid, what)
 	}
-	if len(name) > maxName {
-		return fmt.Errorf("%w %s: %d bytes, at most %d are allowed", ErrInvalid, what, len(name), maxName)
+	if len(name) > MaxName {
+		return fmt.Errorf("%w %s: %d bytes, at most %d are allowed", ErrInvalid, what, len(name), MaxName)
 	}
 	for i, c := range []byte(name) {
 		switch {
@@ -100,8 +100,8 @@ func ValidTags(what string, tags map[string]string) error {
 // ValidField checks the name of a field or variable: letters, digits and
 // . _ -, at most 63 bytes, beginning with a letter or _.
 func ValidField(name string) error {
-	if name == "" || len(name) > maxName {
-		return fmt.Errorf("%w field name: 1 to %d characters", ErrInvalid, maxName)
+	if name == "" || len(name) > MaxName {
+		return fmt.Errorf("%w field name: 1 to %d characters", ErrInvalid, MaxName)
 	}
 	for i, c := range []byte(name) {
 		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'

@@ -114,7 +114,8 @@ func (a *app) credentialTransfer() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "transfer REF --to USER",
 		Short: "Hand a credential to somebody else",
-		Long: `Hand a credential to somebody else. OWNER/NAME becomes USER/NAME, without the grants and requests that it had.
+		Long: `Hand a credential to somebody else. OWNER/NAME becomes USER/NAME, without the grants and requests that it had;
+or USER/NAME-2, if they have one of that name.
 
 A credential of somebody who is disabled is handed over by two people who may edit users: the second gives the same
 command within a day.`,
@@ -134,7 +135,7 @@ command within a day.`,
 				t.Add("waiting", "for a second person")
 				return a.Show(d, t)
 			}
-			t.Add("name", d.Name)
+			t.Add("owner", to)
 			t.Add("grants changed", d.GrantsChanged)
 			return a.Show(d, t)
 		},

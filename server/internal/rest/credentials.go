@@ -288,7 +288,7 @@ func transferCredential(ctx context.Context, c *call, in *transfer) (api.Transfe
 		}
 	}
 	done, err := c.rooms.Vault.Transfer(ctx, c.person, in.Ref, receiver)
-	return api.Transferred{Waiting: done.Waiting, Name: done.Name, GrantsChanged: texts(done.Grants)}, err
+	return api.Transferred{Waiting: done.Waiting, GrantsChanged: texts(done.Grants)}, err
 }
 
 func listVersions(_ context.Context, c *call, in *ByRef) (api.CredentialVersions, error) {

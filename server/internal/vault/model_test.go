@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -275,8 +276,8 @@ func (m *model) handOver(name string, c *mCredential, to string) string {
 	if c.custom {
 		_, base, _ := strings.Cut(name, "/")
 		next := to + "/" + base
-		if next != name && m.credentials[next] != nil {
-			return "taken"
+		for n := 2; next != name && m.credentials[next] != nil; n++ {
+			next = fmt.Sprintf("%s/%s-%d", to, base, n)
 		}
 		delete(m.credentials, name)
 		m.credentials[next] = c

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/strongroom/strongroom/server/internal/audit"
@@ -37,7 +39,6 @@ type Receiver struct {
 // Transferred is what became of a transfer.
 type Transferred struct {
 	Waiting bool     // for a second person who asks for the same
-	Name    string   // how the credential is called now
 	Grants  []string // which named it and do so no longer
 }
 
@@ -124,15 +125,7 @@ func (v *Vault) handOver(ctx context.Context, actor string, c credential.Metadat
 	before := c
 	c.Owner, c.OwnerID = to.Name, to.ID
 	if c.Kind == credential.Custom {
-		ref, err := credential.ParseReference(c.Name)
-		if err != nil {
-			return Transferred{}, err
-		}
-		ref.Owner = to.Name
-		c.Name, c.Requestable = ref.String(), false
-		if _, taken := v.find(c.Name); taken && c.Name != before.Name {
-			return Transferred{}, fmt.Errorf("%w: %s has one of that name", ErrTaken, to.Name)
-		}
+		c.Name, c.Requestable = v.nameAt(to.Name, before), false
 	}
 	c.Updated = v.now()
 	c.Revision++
@@ -152,7 +145,21 @@ func (v *Vault) handOver(ctx context.Context, actor string, c credential.Metadat
 		}
 		return errors.Join(dropTransfers(tx, done), tx.PutJSON(kindCredential, c.ID, c))
 	}, func() { v.credentials.put(c) })
-	return Transferred{Name: c.Name, Grants: grants}, err
+	return Transferred{Grants: grants}, err
+}
+
+// nameAt is how a custom credential is called at its receiver: as before, or with a number where they have one of that
+// name, which is nobody else's to know.
+func (v *Vault) nameAt(receiver string, c credential.Metadata) string {
+	_, base, _ := strings.Cut(c.Name, "/")
+	ref := credential.Reference{Owner: receiver, Name: base}
+	for n := 2; ; n++ {
+		if there, taken := v.find(ref.String()); !taken || there.ID == c.ID {
+			return ref.String()
+		}
+		number := "-" + strconv.Itoa(n)
+		ref.Name = base[:min(len(base), credential.MaxName-len(number))] + number
+	}
 }
 
 // Owned says how many custom credentials somebody has.
