@@ -35,7 +35,7 @@ build: ## the three programs, in bin/
 	@CGO_ENABLED=0 $(BUILD) -o bin/ $(PROGRAMS)
 
 test: ## everything: lint, generated code, all tests with the race detector; installs what is missing
-	@tools/parts.sh apache2 gcc gcore git ip lighttpd nginx openssl protoc python3-oauthlib ssh-keygen unshare
+	@tools/parts.sh apache2 debootstrap gcc gcore git ip lighttpd nginx node npm openssl protoc ssh-keygen systemd-nspawn unshare
 	@$(MAKE) --no-print-directory lint generate-check
 	go test $(RACE) -shuffle=on -timeout 15m $$(go list ./... | grep -vxF "$$(go list $(WHOLE))")
 	go test -run '^TestWhatGoKeeps$$' ./shared/secret

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/strongroom/strongroom/agent/internal/claims"
 	"github.com/strongroom/strongroom/agent/internal/lease"
 	"github.com/strongroom/strongroom/agent/internal/local"
 	"github.com/strongroom/strongroom/agent/internal/uplink"
@@ -72,7 +73,7 @@ func Run(ctx context.Context, c Config) error {
 	}
 	up := uplink.New(id, c.Route, arena, c.Log, c.Version)
 	leases := lease.New(up, time.Now)
-	jobs := local.New(leases, up, id, arena, c.Log)
+	jobs := local.New(leases, claims.New(up.Verify, time.Now), up, id, arena, c.Log)
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -130,3 +131,6 @@ func Enroll(ctx context.Context, e Enrolment) (host string, err error) {
 	}
 	return id.Host, nil
 }
+
+// Enrolled tells whether the host of a state folder has joined its server.
+func Enrolled(state string) bool { return uplink.Enrolled(state) }

@@ -1,5 +1,5 @@
-// Package configs embeds what ships with the programs: the catalogue of
-// applications. It holds data only; package catalogue reads it.
+// Package configs embeds what ships with the programs: the catalogue of applications and the units of systemd. It holds
+// data only; packages catalogue and service read it.
 package configs
 
 import "embed"
@@ -8,3 +8,9 @@ import "embed"
 //
 //go:embed applications/*.yaml
 var Applications embed.FS
+
+// AgentUnit is the agent's unit for systemd, in the template language of kardianos/service. @WRITABLE@ stands for the
+// folders that the agent writes to.
+//
+//go:embed systemd/strongroom-agent.service
+var AgentUnit string

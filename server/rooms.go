@@ -12,8 +12,10 @@ import (
 
 	"github.com/strongroom/strongroom/server/internal/audit"
 	"github.com/strongroom/strongroom/server/internal/barrier"
+	"github.com/strongroom/strongroom/server/internal/claims"
 	"github.com/strongroom/strongroom/server/internal/delivery"
 	"github.com/strongroom/strongroom/server/internal/fleet"
+	"github.com/strongroom/strongroom/server/internal/outbound"
 	"github.com/strongroom/strongroom/server/internal/people"
 	"github.com/strongroom/strongroom/server/internal/repeat"
 	"github.com/strongroom/strongroom/server/internal/rest"
@@ -182,6 +184,7 @@ func (s *Server) build(ctx context.Context, r *rooms, root *secret.Buffer, actor
 		return err
 	}
 	credentials.IssueWith(r.fleet)
+	s.credentials.Store(credentials)
 	if err := credentials.Tidy(ctx); err != nil {
 		return err
 	}
@@ -191,7 +194,8 @@ func (s *Server) build(ctx context.Context, r *rooms, root *secret.Buffer, actor
 	if r.agents, err = net.Listen("tcp", s.config.Agents); err != nil {
 		return fmt.Errorf("--agents: %w", err)
 	}
-	r.delivery = delivery.New(r.fleet, credentials, s.log, r.promises, s.arena, s.config.Log, time.Now)
+	tokens := claims.New(settings, outbound.New(s.config.OutboundAllow), s.config.Log, time.Now)
+	r.delivery = delivery.New(r.fleet, credentials, tokens, s.log, r.promises, s.arena, s.config.Log, time.Now)
 	go func() {
 		if err := r.delivery.Serve(r.agents); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			s.fail <- err
@@ -207,7 +211,7 @@ func (s *Server) build(ctx context.Context, r *rooms, root *secret.Buffer, actor
 		return err
 	}
 	s.rest.Open(&rest.Rooms{
-		Settings: settings, People: people.New(r.barrier, s.log, settings, time.Now), Fleet: r.fleet, Vault: credentials, Catalogue: s.catalogue,
+		Settings: settings, People: people.New(r.barrier, s.log, settings, time.Now), Fleet: r.fleet, Vault: credentials,
 		Audit: s.log, AuditKeys: r.keys, Checkpoints: r.promises, Delivery: r.delivery, Keeping: keep.control(), Repeats: repeats,
 		AgentsAddress: agentsAddress(r.agents.Addr(), s.console.Load()),
 	})
@@ -223,6 +227,7 @@ func (s *Server) drop() {
 	}
 	s.sealed.Store(true)
 	s.rest.Close()
+	s.credentials.Store(nil)
 	s.rooms.drop()
 	s.rooms = nil
 	secret.Sweep()

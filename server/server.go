@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -24,6 +25,7 @@ import (
 	"github.com/strongroom/strongroom/server/internal/rest"
 	"github.com/strongroom/strongroom/server/internal/seal"
 	"github.com/strongroom/strongroom/server/internal/store"
+	"github.com/strongroom/strongroom/server/internal/vault"
 	"github.com/strongroom/strongroom/shared/api"
 	"github.com/strongroom/strongroom/shared/grant"
 	"github.com/strongroom/strongroom/shared/secret"
@@ -46,6 +48,8 @@ type Config struct {
 	Passphrase *secret.Buffer
 	// LockedMemory bounds what is in the clear at a time, in bytes.
 	LockedMemory int
+	// OutboundAllow are addresses that the server may connect to although they are closed by default.
+	OutboundAllow []netip.Prefix
 
 	Version string
 	Log     *slog.Logger
@@ -70,14 +74,15 @@ type Server struct {
 	console   atomic.Pointer[tls.Certificate]
 	shares    collection
 
-	stretching chan struct{} // has room for one: a passphrase at a time
-	backing    chan struct{} // likewise: a backup
-	sealed     atomic.Bool
-	promises   atomic.Pointer[audit.Checkpoints] // the last; nil: never unsealed
-	slotting   sync.Mutex                        // held from reading the header until another is in its place
-	mu         sync.Mutex                        // serialises seal and unseal
-	rooms      *rooms                            // nil while sealed
-	fail       chan error                        // a room stopped by itself
+	stretching  chan struct{} // has room for one: a passphrase at a time
+	backing     chan struct{} // likewise: a backup
+	sealed      atomic.Bool
+	promises    atomic.Pointer[audit.Checkpoints] // the last; nil: never unsealed
+	credentials atomic.Pointer[vault.Vault]       // nil while sealed
+	slotting    sync.Mutex                        // held from reading the header until another is in its place
+	mu          sync.Mutex                        // serialises seal and unseal
+	rooms       *rooms                            // nil while sealed
+	fail        chan error                        // a room stopped by itself
 }
 
 // Run serves until ctx ends and then returns nil within 5 s.
@@ -214,6 +219,12 @@ func (s *Server) status() api.Status {
 	}
 	if promises := s.promises.Load(); promises != nil {
 		out.Warnings = append(out.Warnings, promises.Warnings()...)
+	}
+	if credentials := s.credentials.Load(); credentials != nil {
+		for _, name := range credentials.BrokenApplications() {
+			out.Warnings = append(out.Warnings, fmt.Sprintf("the imported definition of the application %s is not one that this version takes, so it is not used: "+
+				"strongroom application show %s says why; mend the file and import it again, or delete it", name, name))
+		}
 	}
 	return out
 }

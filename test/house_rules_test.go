@@ -27,6 +27,7 @@ var floors = map[string]int{
 	"shared/cli":        4,
 
 	"server/internal/admission": 1,
+	"server/internal/outbound":  1,
 	"server/internal/store":     1,
 	"server/internal/seal":      1,
 	"server/internal/backup":    1,
@@ -36,6 +37,7 @@ var floors = map[string]int{
 	"server/internal/setting":   4,
 	"server/internal/repeat":    4,
 	"server/internal/people":    5,
+	"server/internal/claims":    5,
 	"server/internal/fleet":     5,
 	"server/internal/catalogue": 5,
 	"server/internal/vault":     6,
@@ -45,7 +47,10 @@ var floors = map[string]int{
 	"agent/internal/uplink":   1,
 	"agent/internal/workload": 1,
 	"agent/internal/lease":    2,
+	"agent/internal/claims":   2,
 	"agent/internal/deliver":  3,
+	"agent/internal/template": 1,
+	"agent/internal/helper":   1,
 	"agent/internal/local":    3,
 }
 

@@ -1,16 +1,13 @@
 package test
 
 import (
-	"bufio"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/strongroom/strongroom/test/kit"
 )
@@ -148,51 +145,11 @@ func copyModule(t *testing.T, to string) {
 	}
 }
 
-var exitLine = regexp.MustCompile(`^tour-exit-([0-9]+)$`)
-
 // walk types the commands into one shell. It goes on from a command that stays in the background when that says it is
 // ready, as a reader does.
 func walk(t *testing.T, dir string, steps []tourStep) {
 	t.Helper()
-	// Commands come over a pipe of their own, so that none can read what is typed after it.
-	script, keyboard, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = keyboard.Close() })
-	// A network, processes, /var/lib and /run of its own: the tour may use the programs' own ports and folders.
-	shell := exec.Command("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c",
-		"ip link set lo up && mount -t tmpfs tmpfs /var/lib && mount -t tmpfs tmpfs /run && exec bash --norc /dev/fd/3")
-	shell.ExtraFiles = []*os.File{script}
-	shell.Dir = dir
-	shell.Env = kit.Environment(append(goFolders(t), "HOME="+kit.Dir(t))...)
-	stdout, err := shell.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	shell.Stderr = shell.Stdout
-	if err := shell.Start(); err != nil {
-		t.Fatal(err)
-	}
-	_ = script.Close() // the shell has its own
-	t.Cleanup(func() {
-		_ = shell.Process.Kill() // takes its whole PID namespace along
-		_ = shell.Wait()
-	})
-	lines := make(chan string)
-	go func() {
-		defer close(lines)
-		scanner := bufio.NewScanner(stdout)
-		for scanner.Scan() {
-			lines <- scanner.Text()
-		}
-	}()
-	t.Cleanup(func() {
-		go func() {
-			for range lines { // lets the reader end
-			}
-		}()
-	})
+	sh := newShell(t, dir, kit.Environment(append(goFolders(t), "HOME="+kit.Dir(t))...))
 	var said []string
 	for _, s := range steps {
 		if s.output != "" {
@@ -203,13 +160,15 @@ func walk(t *testing.T, dir string, steps []tourStep) {
 		}
 		background := strings.HasSuffix(strings.TrimSpace(s.command), "&")
 		typed := s.command + "\n"
-		if !background {
-			typed += "echo tour-exit-$?\n"
+		if background {
+			said = append(said, sh.serves(t, typed)...)
+			continue
 		}
-		if _, err := keyboard.Write([]byte(typed)); err != nil {
-			t.Fatalf("typing %q: %v", s.command, err)
+		code, output := sh.runs(t, typed)
+		if code != 0 {
+			t.Fatalf("%q ended with %d:\n%s", s.command, code, strings.Join(append(said, output...), "\n"))
 		}
-		said = append(said, await(t, s.command, lines, background)...)
+		said = append(said, output...)
 	}
 }
 
@@ -222,28 +181,4 @@ func goFolders(t *testing.T) []string {
 	}
 	folders := strings.Split(strings.TrimSpace(string(out)), "\n")
 	return []string{"GOCACHE=" + folders[0], "GOMODCACHE=" + folders[1], "GOPATH=" + folders[2]}
-}
-
-// await collects what a command says until it ends, or is ready.
-func await(t *testing.T, command string, lines chan string, background bool) (said []string) {
-	t.Helper()
-	for deadline := time.After(3 * time.Minute); ; { // a first build is long
-		select {
-		case line, ok := <-lines:
-			code := exitLine.FindStringSubmatch(line)
-			switch {
-			case !ok:
-				t.Fatalf("the shell ended in %q:\n%s", command, strings.Join(said, "\n"))
-			case background && strings.HasPrefix(line, "ready "):
-				return append(said, line)
-			case code != nil && code[1] != "0":
-				t.Fatalf("%q ended with %s:\n%s", command, code[1], strings.Join(said, "\n"))
-			case code != nil:
-				return said
-			}
-			said = append(said, line)
-		case <-deadline:
-			t.Fatalf("%q did not end:\n%s", command, strings.Join(said, "\n"))
-		}
-	}
 }

@@ -106,10 +106,12 @@ type Explanation struct {
 
 // Job is the caller as the agent sees it.
 type Job struct {
-	User string `json:"user"`
-	UID  uint32 `json:"uid"`
-	PID  int32  `json:"pid"`
-	Exe  string `json:"exe"`
+	User      string `json:"user"`
+	UID       uint32 `json:"uid"`
+	PID       int32  `json:"pid"`
+	Unit      string `json:"unit"`      // systemd system unit; empty: none
+	Container string `json:"container"` // its ID; empty: none
+	Exe       string `json:"exe"`
 }
 
 // Status is how an agent is.

@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -40,6 +41,7 @@ const (
 	maxDocument = 32 << 20
 	maxValue    = 64 << 10
 	maxProblem  = 64 << 10
+	maxToken    = 16 << 10
 	// Between tries the pause doubles from the first to the last.
 	firstPause = 20 * time.Millisecond
 	lastPause  = time.Second
@@ -51,18 +53,24 @@ type Options struct {
 	Socket string
 	// Wait is how long to try again while the agent is not reachable, for jobs that start beside it.
 	Wait time.Duration
+	// JobToken is a token by which the job's CI system says which job it is: a JSON Web Token of at most 16 KiB, for
+	// grants that ask for its claims. Where it is empty, STRONGROOM_JOB_TOKEN. One that is not taken, such as one that
+	// has ended, fails all questions but Status with ErrRefused.
+	JobToken string
 }
 
 // Client asks one agent. It is safe for concurrent use.
 type Client struct {
 	socket string
 	wait   time.Duration
+	token  string
 	http   http.Client
 }
 
 // New answers a client; it connects when it is used. Idle connections are closed after a while by themselves.
 func New(o Options) *Client {
 	c := &Client{socket: cmp.Or(o.Socket, os.Getenv("STRONGROOM_SOCKET"), DefaultSocket()), wait: o.Wait}
+	c.token = cmp.Or(o.JobToken, strings.TrimSpace(os.Getenv("STRONGROOM_JOB_TOKEN")))
 	c.http.Transport = &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
@@ -100,7 +108,7 @@ func (c *Client) Explain(ctx context.Context, ref string) (*Explanation, error) 
 
 // Status answers how the agent is.
 func (c *Client) Status(ctx context.Context) (*Status, error) {
-	return document[Status](ctx, c, "/v1/status", nil)
+	return document[Status](ctx, c, statusPath, nil)
 }
 
 func document[T any](ctx context.Context, c *Client, path string, query url.Values) (*T, error) {
@@ -132,15 +140,9 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, most in
 func (c *Client) ask(ctx context.Context, path string, query url.Values, most int64) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
-	target := url.URL{Scheme: "http", Host: "strongroom", Path: path, RawQuery: query.Encode()}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	response, err := c.request(ctx, path, query)
 	if err != nil {
 		return nil, err
-	}
-	request.Header.Set("X-Strongroom", "1")
-	response, err := c.http.Do(request)
-	if err != nil {
-		return nil, c.unreachable(err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
@@ -162,6 +164,36 @@ func (c *Client) ask(ctx context.Context, path string, query url.Values, most in
 		return nil, errTooLong(most)
 	}
 	return body, nil
+}
+
+// request asks once, whatever the answer is.
+func (c *Client) request(ctx context.Context, path string, query url.Values) (*http.Response, error) {
+	target := url.URL{Scheme: "http", Host: "strongroom", Path: path, RawQuery: query.Encode()}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("X-Strongroom", "1")
+	if c.token != "" && path != statusPath {
+		if !isToken(c.token) {
+			return nil, fmt.Errorf("%w: the job's token is no JSON Web Token of at most %d bytes", ErrUsage, maxToken)
+		}
+		request.Header.Set("X-Strongroom-Job-Token", c.token)
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	return response, nil
+}
+
+const statusPath = "/v1/status"
+
+// isToken takes what a JSON Web Token can be made of: anything else may be another secret, put in the wrong place.
+func isToken(s string) bool {
+	return len(s) <= maxToken && strings.Count(s, ".") == 2 && !strings.ContainsFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.')
+	})
 }
 
 func errTooLong(most int64) error {

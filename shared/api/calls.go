@@ -133,6 +133,17 @@ func (c *Client) Application(ctx context.Context, name string) (*ApplicationDeta
 	return get[ApplicationDetail](ctx, c, nil, "applications", name)
 }
 
+// SetApplication puts an imported definition in the place of the one that is as it was at that revision; 0: whatever it
+// is, or none.
+func (c *Client) SetApplication(ctx context.Context, name string, revision uint64, in ApplicationSet) (*ApplicationChanged, error) {
+	return change[ApplicationChanged](ctx, c, http.MethodPut, revision, in, "applications", name)
+}
+
+// DeleteApplication removes an imported definition that is as it was at that revision.
+func (c *Client) DeleteApplication(ctx context.Context, name string, revision uint64) (*ApplicationChanged, error) {
+	return change[ApplicationChanged](ctx, c, http.MethodDelete, revision, nil, "applications", name)
+}
+
 // Values are values to be set, by field or variable. The caller wipes them.
 type Values struct {
 	Secrets   map[string]*secret.Buffer // of an app credential

@@ -11,18 +11,29 @@ import (
 // GrantRule is what a grant says. Credentials, applications and tags are a
 // union, and so are hosts, host labels and any host.
 type GrantRule struct {
-	Name         string     `json:"name" maxLength:"63" example:"nightly-sync"`
-	Credentials  []string   `json:"credentials" required:"false" maxItems:"256" doc:"references"`
-	Applications []string   `json:"applications" required:"false" maxItems:"256"`
-	Tags         []string   `json:"tags" required:"false" maxItems:"256" doc:"KEY=VALUE; one that matches is enough"`
-	Hosts        []string   `json:"hosts" required:"false" maxItems:"256" doc:"host IDs"`
-	HostLabels   []string   `json:"host_labels" required:"false" maxItems:"256" doc:"KEY=VALUE; one that matches is enough"`
-	AnyHost      bool       `json:"any_host" required:"false"`
-	JobUsers     []string   `json:"job_users" required:"false" maxItems:"256" doc:"account names or decimal uids; none: every job on the host"`
-	Access       string     `json:"access,omitempty" enum:"read,use" doc:"read gives the job the value (the default), use acts with it"`
-	TTL          Duration   `json:"ttl,omitempty" pattern:"^(0|([0-9]+d)?([0-9.]+(h|m|s|ms|us|ns))*)$" patternDescription:"a duration such as 90d, 12h or 15m" doc:"how long a lease lasts; 15m where absent" example:"15m"`
-	Offline      Duration   `json:"offline" required:"false" pattern:"^(0|([0-9]+d)?([0-9.]+(h|m|s|ms|us|ns))*)$" patternDescription:"a duration such as 90d, 12h or 15m" doc:"how long a lease is served after its end while the host has no contact" example:"1h"`
-	Until        *time.Time `json:"until" required:"false" doc:"when the grant ends; null: never"`
+	Name         string   `json:"name" maxLength:"63" example:"nightly-sync"`
+	Credentials  []string `json:"credentials" required:"false" maxItems:"256" doc:"references"`
+	Applications []string `json:"applications" required:"false" maxItems:"256"`
+	Tags         []string `json:"tags" required:"false" maxItems:"256" doc:"KEY=VALUE; one that matches is enough"`
+	Hosts        []string `json:"hosts" required:"false" maxItems:"256" doc:"host IDs"`
+	HostLabels   []string `json:"host_labels" required:"false" maxItems:"256" doc:"KEY=VALUE; one that matches is enough"`
+	AnyHost      bool     `json:"any_host" required:"false"`
+	Jobs
+	Access  string     `json:"access,omitempty" enum:"read,use" doc:"read gives the job the value (the default), use acts with it"`
+	TTL     Duration   `json:"ttl,omitempty" pattern:"^(0|([0-9]+d)?([0-9.]+(h|m|s|ms|us|ns))*)$" patternDescription:"a duration such as 90d, 12h or 15m" doc:"how long a lease lasts; 15m where absent" example:"15m"`
+	Offline Duration   `json:"offline" required:"false" pattern:"^(0|([0-9]+d)?([0-9.]+(h|m|s|ms|us|ns))*)$" patternDescription:"a duration such as 90d, 12h or 15m" doc:"how long a lease is served after its end while the host has no contact" example:"1h"`
+	Until   *time.Time `json:"until" required:"false" doc:"when the grant ends; null: never"`
+}
+
+// Jobs says which jobs on a host are meant. Of the kinds that are given each
+// must match, by one of its values; without any, every job on the host is meant.
+type Jobs struct {
+	JobUsers      []string `json:"job_users,omitzero" required:"false" maxItems:"256" doc:"account names or decimal uids"`
+	JobUnits      []string `json:"job_units,omitzero" required:"false" maxItems:"256" doc:"systemd system units, such as backup.service"`
+	JobContainers []string `json:"job_containers,omitzero" required:"false" maxItems:"256" doc:"container IDs, or the first 12 digits of them or more"`
+	JobExes       []string `json:"job_exes,omitzero" required:"false" maxItems:"256" doc:"absolute paths of executables; only beside job_users or job_units"`
+	JobExeHashes  []string `json:"job_exe_sha256,omitzero" required:"false" maxItems:"256" doc:"SHA-256 of executables, 64 lower-case hex digits; only beside job_users or job_units"`
+	JobClaims     []string `json:"job_claims,omitzero" required:"false" maxItems:"256" doc:"claims of the job's verified token, ISSUER:CLAIM=VALUE"`
 }
 
 // Grant is a grant as the server keeps it.
@@ -47,9 +58,12 @@ type GrantRevoked struct {
 
 // Job is who asks on a host.
 type Job struct {
-	User string `json:"user,omitempty" maxLength:"256" doc:"account name or decimal uid" example:"etl"`
-	Unit string `json:"unit,omitempty" maxLength:"256" doc:"systemd system unit" example:"etl.service"`
-	Exe  string `json:"exe,omitempty" maxLength:"4096" doc:"path of the executable" example:"/usr/bin/python3"`
+	User      string   `json:"user,omitempty" maxLength:"256" doc:"account name or decimal uid" example:"etl"`
+	Unit      string   `json:"unit,omitempty" maxLength:"256" doc:"systemd system unit" example:"etl.service"`
+	Container string   `json:"container,omitempty" maxLength:"64" doc:"the container's whole ID"`
+	Exe       string   `json:"exe,omitempty" maxLength:"4096" doc:"path of the executable" example:"/usr/bin/python3"`
+	SHA256    string   `json:"sha256,omitempty" maxLength:"64" doc:"of the executable, in lower-case hex"`
+	Claims    []string `json:"claims,omitempty" maxItems:"256" doc:"claims of the job's token, ISSUER:CLAIM=VALUE"`
 }
 
 // ExplainRequest is the body of POST /v1/explain.

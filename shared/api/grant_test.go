@@ -55,7 +55,7 @@ func FuzzDuration(f *testing.F) {
 func TestGrantAsJSON(t *testing.T) {
 	t.Parallel()
 	text, err := json.Marshal(api.GrantRule{Name: "n", Credentials: []string{"crm"}, TTL: api.Duration(15 * time.Minute)})
-	const want = `{"name":"n","credentials":["crm"],"applications":null,"tags":null,"hosts":null,"host_labels":null,"any_host":false,"job_users":null,"ttl":"15m","offline":"0s","until":null}`
+	const want = `{"name":"n","credentials":["crm"],"applications":null,"tags":null,"hosts":null,"host_labels":null,"any_host":false,"ttl":"15m","offline":"0s","until":null}`
 	if err != nil || string(text) != want {
 		t.Errorf("got %s, %v", text, err)
 	}

@@ -9,26 +9,26 @@ import (
 
 // RequestMake is the body of POST /v1/requests.
 type RequestMake struct {
-	Credential string   `json:"credential" maxLength:"127" doc:"OWNER/NAME" example:"alice/payroll"`
-	Reason     string   `json:"reason" maxLength:"4096"`
-	Access     string   `json:"access" enum:"use,read"`
-	Host       string   `json:"host,omitempty" maxLength:"63" doc:"the ID of the host whose jobs shall have it; empty: the caller wants to see it"`
-	JobUsers   []string `json:"job_users,omitempty" maxItems:"100"`
+	Credential string `json:"credential" maxLength:"127" doc:"OWNER/NAME" example:"alice/payroll"`
+	Reason     string `json:"reason" maxLength:"4096"`
+	Access     string `json:"access" enum:"use,read"`
+	Host       string `json:"host,omitempty" maxLength:"63" doc:"the ID of the host whose jobs shall have it; empty: the caller wants to see it"`
+	Jobs
 }
 
 // Request is somebody's wish for a custom credential of somebody else.
 type Request struct {
-	Number     uint64     `json:"number"`
-	Credential string     `json:"credential"`
-	Requester  string     `json:"requester"`
-	Reason     string     `json:"reason"`
-	Access     string     `json:"access"`
-	Host       string     `json:"host"`
-	JobUsers   []string   `json:"job_users"`
-	Status     string     `json:"status" enum:"pending,approved,denied,revoked,expired"`
-	Created    time.Time  `json:"created"`
-	Decided    *time.Time `json:"decided"`
-	Until      *time.Time `json:"until" doc:"the end of the access"`
+	Number     uint64 `json:"number"`
+	Credential string `json:"credential"`
+	Requester  string `json:"requester"`
+	Reason     string `json:"reason"`
+	Access     string `json:"access"`
+	Host       string `json:"host"`
+	Jobs
+	Status  string     `json:"status" enum:"pending,approved,denied,revoked,expired"`
+	Created time.Time  `json:"created"`
+	Decided *time.Time `json:"decided"`
+	Until   *time.Time `json:"until" doc:"the end of the access"`
 }
 
 // RequestList answers GET /v1/requests, the newest first.

@@ -183,6 +183,11 @@ type Version struct {
 	Fields     map[string]string `json:"fields,omitempty"`
 	Secrets    []string          `json:"secrets,omitempty"` // names, sorted
 	Origins    []Origin          `json:"origins,omitempty"` // where it may be sent
+	// Injection is how requests carry it, as the application was when its secrets were given; nil: of a custom credential,
+	// or of a version from before this was kept, which go by the application as it is.
+	Injection *Injection `json:"injection,omitempty"`
+	// Withheld are the secrets that never leave the server, whatever becomes of the application.
+	Withheld []string `json:"withheld,omitempty"`
 	// Since and Ends are what the value itself says of its life, as a certificate does; zero: nothing.
 	Since time.Time `json:"since,omitzero"`
 	Ends  time.Time `json:"ends,omitzero"`

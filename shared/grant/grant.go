@@ -6,7 +6,6 @@ package grant
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -43,11 +42,11 @@ type Grant struct {
 // Conditions is the part of a grant that travels with a lease: the agent holds
 // every caller against it on every read.
 type Conditions struct {
-	JobUsers []string      `json:"job_users,omitempty"` // names or decimal uids; empty: any
-	Access   Access        `json:"access"`
-	TTL      time.Duration `json:"ttl"`               // how long a lease lasts
-	Offline  time.Duration `json:"offline,omitempty"` // how long it is served without contact
-	Until    time.Time     `json:"until,omitzero"`    // the grant's end; zero: none
+	Jobs
+	Access  Access        `json:"access"`
+	TTL     time.Duration `json:"ttl"`               // how long a lease lasts
+	Offline time.Duration `json:"offline,omitempty"` // how long it is served without contact
+	Until   time.Time     `json:"until,omitzero"`    // the grant's end; zero: none
 }
 
 // Empty tells whether a grant gives nothing, as one does that named only what is
@@ -94,34 +93,6 @@ func (c Caller) Actor() string {
 	return "system"
 }
 
-// Job is who asks on a host. The server only has the agent's word for it.
-type Job struct {
-	User string // account name, empty where the host cannot tell
-	UID  string // decimal uid, or SID
-	PID  int32
-	Exe  string
-}
-
-// String is how a job stands in the log and in messages. What a host or a file's
-// name could forge another field with is escaped.
-func (j Job) String() string {
-	plain := func(s string) string {
-		quoted := strconv.QuoteToASCII(s)
-		return strings.NewReplacer(",", `\x2c`, "=", `\x3d`).Replace(quoted[1 : len(quoted)-1])
-	}
-	s := "user=" + plain(j.User)
-	if j.User == "" {
-		s = "uid=" + plain(j.UID)
-	}
-	if j.Exe != "" {
-		s += ",exe=" + plain(j.Exe)
-	}
-	if j.PID != 0 {
-		s += ",pid=" + strconv.Itoa(int(j.PID))
-	}
-	return s
-}
-
 // Decision is the answer to one question.
 type Decision struct {
 	Allowed bool
@@ -137,6 +108,11 @@ const (
 	ReasonHost         = "no grant of this credential names this host"
 	ReasonEnded        = "every grant of this credential for this host has ended"
 	ReasonJob          = "no grant of this credential for this host names this job's user"
+	ReasonUnit         = "no grant of this credential for this host and user names this job's unit"
+	ReasonContainer    = "no grant of this credential for this host and user names this job's container"
+	ReasonExe          = "no grant of this credential for this host and user names this job's executable"
+	ReasonClaim        = "no grant of this credential for this host and user names a claim of this job"
+	ReasonExeHash      = "no grant of this credential for this host and user names the SHA-256 of this job's executable"
 	ReasonUse          = "the grants of this credential for this job allow use, not read"
 	ReasonHostRevoked  = "this host is revoked"
 	ReasonHostFrozen   = "this host is frozen: a replaced certificate of it was used again"
@@ -168,9 +144,11 @@ func ForHost(grants []Grant, c credential.Metadata, h Host, now time.Time) Decis
 // ForJob narrows the grants that let a host hold a credential to one job that
 // wants the value.
 func ForJob(grants []Grant, j Job) Decision {
-	left := keep(grants, func(g Grant) bool { return g.jobMatches(j) })
-	if len(left) == 0 {
-		return Decision{Reason: ReasonJob}
+	left := grants
+	for _, kind := range kindsOfJobs {
+		if left = keep(left, func(g Grant) bool { return kind.match(g.Jobs, j) }); len(left) == 0 {
+			return Decision{Reason: kind.reason}
+		}
 	}
 	left = keep(left, func(g Grant) bool { return g.Access == Read })
 	if len(left) == 0 {
@@ -204,23 +182,6 @@ func (g Grant) lasts(now time.Time) bool { return g.Until.IsZero() || now.Before
 // Reaches tells whether a grant is for a host, whatever it gives there.
 func (g Grant) Reaches(h Host) bool {
 	return g.AnyHost || slices.Contains(g.Hosts, h.ID) || overlaps(g.HostLabels, h.Labels)
-}
-
-// jobMatches compares numbers with the uid alone: an account may be called 1001.
-func (c Conditions) jobMatches(j Job) bool {
-	return len(c.JobUsers) == 0 || slices.ContainsFunc(c.JobUsers, func(user string) bool {
-		if IsUID(user) {
-			return user == j.UID
-		}
-		return user != "" && user == j.User
-	})
-}
-
-// IsUID says whether a job's user is given as a number or as a Windows SID, not
-// by name.
-func IsUID(user string) bool {
-	digits := strings.TrimPrefix(user, "S-1-")
-	return digits != "" && strings.Trim(digits, "0123456789-") == ""
 }
 
 func overlaps(want []string, have map[string]string) bool {

@@ -53,8 +53,8 @@ func TestDecisions(t *testing.T) {
 		{"by host label", Grant{Credentials: []string{"c1"}, HostLabels: []string{"role=ci"}}, crm, runner, bob, true, "allowed by grant ci"},
 		{"by an empty label value", Grant{Credentials: []string{"c1"}, HostLabels: []string{"site="}}, crm, runner, bob, true, "allowed by grant ci"},
 		{"on any host", Grant{Credentials: []string{"c1"}, AnyHost: true}, crm, runner, bob, true, "allowed by grant ci"},
-		{"by user name", Grant{Credentials: []string{"c1"}, AnyHost: true, Conditions: Conditions{JobUsers: []string{"bob"}}}, crm, runner, bob, true, "allowed by grant ci"},
-		{"by uid", Grant{Credentials: []string{"c1"}, AnyHost: true, Conditions: Conditions{JobUsers: []string{"1001"}}}, crm, runner, bob, true, "allowed by grant ci"},
+		{"by user name", Grant{Credentials: []string{"c1"}, AnyHost: true, Conditions: Conditions{Jobs: Jobs{JobUsers: []string{"bob"}}}}, crm, runner, bob, true, "allowed by grant ci"},
+		{"by uid", Grant{Credentials: []string{"c1"}, AnyHost: true, Conditions: Conditions{Jobs: Jobs{JobUsers: []string{"1001"}}}}, crm, runner, bob, true, "allowed by grant ci"},
 		{"one label of two", Grant{Credentials: []string{"c1"}, HostLabels: []string{"role=db", "role=ci"}}, crm, runner, bob, true, "allowed by grant ci"},
 
 		{"another credential", Grant{Credentials: []string{"c9"}, AnyHost: true}, crm, runner, bob, false, "no grant names this credential"},
@@ -67,9 +67,9 @@ func TestDecisions(t *testing.T) {
 		{"another label", Grant{Credentials: []string{"c1"}, HostLabels: []string{"role=db"}}, crm, runner, bob, false, "no grant of this credential names this host"},
 		{"a missing label is not an empty one", Grant{Credentials: []string{"c1"}, HostLabels: []string{"zone="}}, crm, runner, bob, false, "no grant of this credential names this host"},
 		{"ended", Grant{Credentials: []string{"c1"}, AnyHost: true, Conditions: Conditions{Until: noon}}, crm, runner, bob, false, "every grant of this credential for this host has ended"},
-		{"another user", Grant{Credentials: []string{"c1"}, AnyHost: true, Conditions: Conditions{JobUsers: []string{"alice"}}}, crm, runner, bob, false, "no grant of this credential for this host names this job's user"},
-		{"a nameless user is not the empty user", Grant{Credentials: []string{"c1"}, AnyHost: true, Conditions: Conditions{JobUsers: []string{""}}}, crm, runner, Job{UID: "1001"}, false, "no grant of this credential for this host names this job's user"},
-		{"a user who is called like a uid", Grant{Credentials: []string{"c1"}, AnyHost: true, Conditions: Conditions{JobUsers: []string{"1001"}}}, crm, runner, Job{User: "1001", UID: "2000"}, false, "no grant of this credential for this host names this job's user"},
+		{"another user", Grant{Credentials: []string{"c1"}, AnyHost: true, Conditions: Conditions{Jobs: Jobs{JobUsers: []string{"alice"}}}}, crm, runner, bob, false, "no grant of this credential for this host names this job's user"},
+		{"a nameless user is not the empty user", Grant{Credentials: []string{"c1"}, AnyHost: true, Conditions: Conditions{Jobs: Jobs{JobUsers: []string{""}}}}, crm, runner, Job{UID: "1001"}, false, "no grant of this credential for this host names this job's user"},
+		{"a user who is called like a uid", Grant{Credentials: []string{"c1"}, AnyHost: true, Conditions: Conditions{Jobs: Jobs{JobUsers: []string{"1001"}}}}, crm, runner, Job{User: "1001", UID: "2000"}, false, "no grant of this credential for this host names this job's user"},
 		{"use is not read", Grant{Credentials: []string{"c1"}, AnyHost: true, Conditions: Conditions{Access: Use}}, crm, runner, bob, false, "the grants of this credential for this job allow use, not read"},
 	}
 	for _, tt := range tests {
@@ -87,7 +87,7 @@ func TestUnionOfGrants(t *testing.T) {
 	t.Parallel()
 	grants := []Grant{
 		{Name: "z", Credentials: []string{"c1"}, AnyHost: true, Conditions: Conditions{Access: Read}},
-		{Name: "a", Credentials: []string{"c1"}, Hosts: []string{"h1"}, Conditions: Conditions{Access: Read, JobUsers: []string{"alice"}}},
+		{Name: "a", Credentials: []string{"c1"}, Hosts: []string{"h1"}, Conditions: Conditions{Access: Read, Jobs: Jobs{JobUsers: []string{"alice"}}}},
 		{Name: "m", Credentials: []string{"c1"}, Hosts: []string{"h2"}, Conditions: Conditions{Access: Read}},
 	}
 	host := ForHost(grants, crm, runner, noon)
@@ -109,21 +109,5 @@ func TestNothingIsAllowedWithoutAGrant(t *testing.T) {
 	t.Parallel()
 	if d := decide(nil, crm, runner, bob); d.Allowed || d.Reason != "no grant names this credential" {
 		t.Errorf("got %+v", d)
-	}
-}
-
-func TestJobsInTheLog(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		job  Job
-		want string
-	}{
-		{Job{User: "etl", UID: "7", PID: 12, Exe: "/usr/bin/python3"}, "user=etl,exe=/usr/bin/python3,pid=12"},
-		{Job{UID: "7"}, "uid=7"},
-		{Job{User: "etl", Exe: "/tmp/a,user=root\n\xff"}, `user=etl,exe=/tmp/a\x2cuser\x3droot\n\xff`},
-	} {
-		if got := tt.job.String(); got != tt.want {
-			t.Errorf("%s, want %s", got, tt.want)
-		}
 	}
 }

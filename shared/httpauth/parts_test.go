@@ -139,11 +139,16 @@ func serve(t testing.TB, address, program string, args ...string) {
 	t.Fatalf("%s does not accept at %s", program, address)
 }
 
-// servePython runs a script that prints its port, with the interpreter that has Debian's modules.
-func servePython(t testing.TB, script string, args ...string) (port string) {
+// serveNode runs a script that prints its port, with the packages that tools/parts.sh npm installs.
+func serveNode(t testing.TB, script string, args ...string) (port string) {
 	t.Helper()
+	packages, err := filepath.Abs("../../bin/npm/node_modules")
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, "/usr/bin/python3", append([]string{script}, args...)...)
+	cmd := exec.CommandContext(ctx, find(t, "node"), append([]string{script}, args...)...)
+	cmd.Env = append(os.Environ(), "NODE_PATH="+packages)
 	var complaints bytes.Buffer
 	cmd.Stderr = &complaints
 	out, err := cmd.StdoutPipe()
@@ -151,14 +156,14 @@ func servePython(t testing.TB, script string, args ...string) (port string) {
 		t.Fatal(err)
 	}
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err, "; install it: tools/parts.sh python3-oauthlib")
+		t.Fatal(err)
 	}
 	t.Cleanup(func() { cancel(); _ = cmd.Wait() })
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		cancel()
 		_ = cmd.Wait()
-		t.Fatalf("%v: %s; install what is missing: tools/parts.sh python3-oauthlib", err, complaints.String())
+		t.Fatalf("%v: %s; install what is missing: tools/parts.sh node npm", err, complaints.String())
 	}
 	return strings.TrimSpace(line)
 }

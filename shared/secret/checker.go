@@ -25,32 +25,49 @@ func (a *Arena) NewChecker(room int) (*Checker, error) {
 	return &Checker{held: held, key: b[:KeySize], work: b[KeySize:][:2*sha256.Size], room: b[KeySize+2*sha256.Size:]}, nil
 }
 
-// Check opens a ciphertext under the key that Derive gives for from, salt and info. It fails with ErrOpen as Open does,
-// and with ErrTooLong where the plaintext has no room.
-func (c *Checker) Check(from *Buffer, salt []byte, info string, nonce, ciphertext, ad []byte) error {
+// Sealed is one of what a Checker is given: what Seal made, with the salt of its key and the data it is bound to.
+type Sealed struct {
+	Salt, Ciphertext, AD []byte
+}
+
+// Check opens each ciphertext under the key that Derive gives for from, its salt and info. It ends at the first that
+// fails, and returns its place: with ErrOpen as Open does, with ErrTooLong where the plaintext has no room. They all are
+// opened within one Do, so there should be some, and not so many that what is on the stack is to be there for long.
+func (c *Checker) Check(from *Buffer, info string, nonce []byte, sealed []Sealed) (failed int, err error) {
 	k := from.Reveal()
-	n := len(ciphertext) - Overhead
 	switch {
 	case len(k) == 0 || c.held.Len() == 0:
-		return fmt.Errorf("checking: %w", ErrKey)
+		return 0, fmt.Errorf("checking: %w", ErrKey)
 	case len(nonce) != NonceSize:
-		return fmt.Errorf("a nonce of %d bytes: AES-GCM takes %d", len(nonce), NonceSize)
+		return 0, fmt.Errorf("a nonce of %d bytes: AES-GCM takes %d", len(nonce), NonceSize)
+	}
+	label := []byte(info)
+	Do(func() {
+		for failed = range sealed {
+			if err = c.open(k, label, nonce, &sealed[failed]); err != nil {
+				return
+			}
+		}
+	})
+	return failed, err
+}
+
+// open is called inside Do.
+func (c *Checker) open(from, label, nonce []byte, s *Sealed) error {
+	n := len(s.Ciphertext) - Overhead
+	switch {
 	case n < 0:
 		return ErrOpen
 	case n > len(c.room):
 		return ErrTooLong
 	}
-	label := []byte(info)
-	var err error
-	Do(func() {
-		extracted, block := c.work[:sha256.Size], c.work[sha256.Size:]
-		defer Wipe(c.work)
-		hmacSHA256(extracted, salt, k)
-		expand(c.key, extracted, block, label)
-		defer Wipe(c.key)
-		err = openKey(c.key, c.room[:n], nonce, ciphertext, ad)
-		Wipe(c.room[:n])
-	})
+	extracted, block := c.work[:sha256.Size], c.work[sha256.Size:]
+	defer Wipe(c.work)
+	hmacSHA256(extracted, s.Salt, from)
+	expand(c.key, extracted, block, label)
+	defer Wipe(c.key)
+	err := openKey(c.key, c.room[:n], nonce, s.Ciphertext, s.AD)
+	Wipe(c.room[:n])
 	return err
 }
 

@@ -48,22 +48,38 @@ func TestChecker(t *testing.T) {
 		"too short":     {"a salt", string(nonce), "short", "ad", "info", ErrOpen},
 		"too long":      {"a salt", string(nonce), string(sealed) + "x", "ad", "info", ErrTooLong},
 	} {
-		err := c.Check(from, []byte(tc.salt), tc.info, []byte(tc.nonce), []byte(tc.sealed), []byte(tc.ad))
-		if !errors.Is(err, tc.want) || tc.want == nil && err != nil {
-			t.Errorf("%s: %v, want %v", what, err, tc.want)
+		one := Sealed{[]byte(tc.salt), []byte(tc.sealed), []byte(tc.ad)}
+		failed, err := c.Check(from, tc.info, []byte(tc.nonce), []Sealed{one})
+		if !errors.Is(err, tc.want) || tc.want == nil && err != nil || failed != 0 {
+			t.Errorf("%s: %d, %v, want %v", what, failed, err, tc.want)
+		}
+		if tc.nonce == string(nonce) && tc.info == "info" {
+			// The same behind two that are right, and before one that is not reached.
+			right, wrong := Sealed{salt, sealed, ad}, Sealed{salt, nil, ad}
+			all := []Sealed{right, right, one, wrong}
+			if tc.want == nil {
+				all = all[:3]
+			}
+			if failed, err := c.Check(from, "info", nonce, all); failed != 2 || !errors.Is(err, tc.want) {
+				t.Errorf("%s, the third of some: %d, %v, want 2, %v", what, failed, err, tc.want)
+			}
 		}
 		if left := append(append(bytes.Clone(c.key), c.work...), c.room...); !bytes.Equal(left, make([]byte, len(left))) {
 			t.Errorf("%s: it keeps %x", what, left)
 		}
 	}
-	if err := c.Check(from, salt, "info", nonce[1:], sealed, ad); err == nil {
+	all := []Sealed{{salt, sealed, ad}}
+	if _, err := c.Check(from, "info", nonce[1:], all); err == nil {
 		t.Error("a short nonce")
+	}
+	if _, err := c.Check(from, "info", nonce, nil); err != nil {
+		t.Errorf("nothing: %v", err)
 	}
 	if a.InUse() != used {
 		t.Errorf("%d bytes of the arena stay in use", a.InUse()-used)
 	}
 	c.Wipe()
-	if err := c.Check(from, salt, "info", nonce, sealed, ad); !errors.Is(err, ErrKey) {
+	if _, err := c.Check(from, "info", nonce, all); !errors.Is(err, ErrKey) {
 		t.Errorf("wiped: %v", err)
 	}
 	from.Wipe()

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/strongroom/strongroom/test/kit"
 )
 
 const nobody = 65534
@@ -18,9 +20,7 @@ const nobody = 65534
 // is one that does not conceal itself.
 func TestConceal(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("only root can become another user")
-	}
+	kit.NeedRoot(t)
 	for _, mode := range []string{"plain", "concealed"} {
 		child := exec.Command(os.Args[0], "-test.run=^TestConcealChild$")
 		child.Env = append(os.Environ(), "CONCEAL_CHILD="+mode)

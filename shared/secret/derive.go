@@ -2,6 +2,7 @@ package secret
 
 import (
 	"crypto/sha256"
+	"crypto/subtle"
 	"fmt"
 )
 
@@ -60,6 +61,34 @@ func expand(out, extracted, block, info []byte) {
 	}
 }
 
+// MACs writes to each sum what [MAC] gives for the message of its place. It panics as MAC does, and where there are not as
+// many sums as messages.
+func MACs(sums [][sha256.Size]byte, key *Buffer, messages [][]byte) {
+	k := key.Reveal()
+	if len(k) == 0 {
+		panic(fmt.Errorf("secret.MACs: %w", ErrKey))
+	}
+	_ = sums[:len(messages)]
+	Do(func() {
+		for i, message := range messages {
+			hmacSHA256(sums[i][:], k, message)
+		}
+	})
+}
+
+// The two masks of HMAC, and what makes the one of the other.
+var (
+	innerMask = masks(0x36)
+	otherMask = masks(0x36 ^ 0x5c)
+)
+
+func masks(with byte) (b [sha256.BlockSize]byte) {
+	for i := range b {
+		b[i] = with
+	}
+	return b
+}
+
 // hmacSHA256 writes HMAC-SHA256 to sum, which may be one of the parts. It is called inside Do. The hash state is as
 // good as the key and may hold the end of a secret part, so it is overwritten like the masked keys.
 func hmacSHA256(sum, key []byte, parts ...[]byte) {
@@ -75,9 +104,7 @@ func hmacSHA256(sum, key []byte, parts ...[]byte) {
 	} else {
 		copy(masked[:], key)
 	}
-	for i := range masked {
-		masked[i] ^= 0x36
-	}
+	subtle.XORBytes(masked[:], masked[:], innerMask[:])
 	h.Write(masked[:])
 	for _, p := range parts {
 		h.Write(p)
@@ -85,9 +112,7 @@ func hmacSHA256(sum, key []byte, parts ...[]byte) {
 	h.Sum(sum[:0])
 
 	h.Reset()
-	for i := range masked {
-		masked[i] ^= 0x36 ^ 0x5c
-	}
+	subtle.XORBytes(masked[:], masked[:], otherMask[:])
 	h.Write(masked[:])
 	h.Write(sum[:sha256.Size])
 	h.Sum(sum[:0])

@@ -64,6 +64,41 @@ func TestMACUnderNoKeyPanics(t *testing.T) {
 	}
 }
 
+// TestMACs: each sum is what MAC gives for its message.
+func TestMACs(t *testing.T) {
+	t.Parallel()
+	a := testArena(t, 4096)
+	key := holding(t, a, "Jefe")
+	messages := [][]byte{[]byte("what do ya want for nothing?"), nil, bytes.Repeat([]byte{7}, 1000)}
+	sums := make([][32]byte, 4)
+	MACs(sums, key, messages)
+	if got := hex.EncodeToString(sums[0][:]); got != "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843" {
+		t.Errorf("the first: %s", got)
+	}
+	for i, message := range messages {
+		if sums[i] != MAC(key, message) {
+			t.Errorf("message %d has another code alone", i)
+		}
+	}
+	if sums[3] != [32]byte{} {
+		t.Error("a sum without a message was written to")
+	}
+	key.Wipe()
+	for what, call := range map[string]func(){
+		"a wiped key": func() { MACs(sums, key, messages) },
+		"no room":     func() { MACs(sums[:2], holding(t, a, "key"), messages) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", what)
+				}
+			}()
+			call()
+		}()
+	}
+}
+
 // The cases are those of RFC 5869, appendix A, for SHA-256.
 func TestDeriveVectors(t *testing.T) {
 	t.Parallel()

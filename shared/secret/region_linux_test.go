@@ -16,6 +16,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/strongroom/strongroom/test/kit"
 )
 
 // regions are both ways to get memory, since a machine's kernel takes only one of them by itself.
@@ -36,7 +38,7 @@ func eachRegion(t *testing.T, f func(t *testing.T, name string, a *Arena)) {
 			size := 4 * os.Getpagesize()
 			r, err := kind.make(size)
 			if errors.Is(err, unix.ENOSYS) {
-				t.Skip("this kernel has no memfd_secret; mlock is what NewArena uses here")
+				kit.Missing(t, "memfd_secret, which this kernel does not have; mlock is what NewArena uses here")
 			}
 			if err != nil {
 				t.Fatal(err)

@@ -98,10 +98,35 @@ func useInEveryWay(t *testing.T, a *Arena, key, value *Buffer) {
 			t.Fatal(err)
 		}
 		_ = MAC(key, value.Reveal(), derived.Reveal())
+		MACs(make([][32]byte, 2), key, [][]byte{value.Reveal(), nonce})
+		checkBoth(t, a, key, value)
 		_ = Equal(opened.Reveal(), value.Reveal())
 		for _, b := range []*Buffer{opened, derived, again} {
 			b.Wipe()
 		}
+	}
+}
+
+// checkBoth has a Checker open the value twice.
+func checkBoth(t *testing.T, a *Arena, key, value *Buffer) {
+	salt, nonce := make([]byte, 32), make([]byte, NonceSize)
+	derived, err := a.Derive(key, salt, "info", KeySize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer derived.Wipe()
+	ciphertext, err := Seal(nil, derived, nonce, value.Reveal(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := a.NewChecker(value.Len())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Wipe()
+	one := Sealed{salt, ciphertext, nil}
+	if _, err := c.Check(key, "info", nonce, []Sealed{one, one}); err != nil {
+		t.Fatal(err)
 	}
 }
 

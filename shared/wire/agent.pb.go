@@ -367,6 +367,10 @@ type Job struct {
 	Uid           string                 `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
 	Pid           int32                  `protobuf:"varint,3,opt,name=pid,proto3" json:"pid,omitempty"`
 	Exe           string                 `protobuf:"bytes,4,opt,name=exe,proto3" json:"exe,omitempty"`
+	Unit          string                 `protobuf:"bytes,5,opt,name=unit,proto3" json:"unit,omitempty"`
+	Container     string                 `protobuf:"bytes,6,opt,name=container,proto3" json:"container,omitempty"`
+	ExeSha256     string                 `protobuf:"bytes,7,opt,name=exe_sha256,json=exeSha256,proto3" json:"exe_sha256,omitempty"`
+	Claims        []string               `protobuf:"bytes,8,rep,name=claims,proto3" json:"claims,omitempty"` // ISSUER:CLAIM=VALUE
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -427,6 +431,34 @@ func (x *Job) GetExe() string {
 		return x.Exe
 	}
 	return ""
+}
+
+func (x *Job) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
+}
+
+func (x *Job) GetContainer() string {
+	if x != nil {
+		return x.Container
+	}
+	return ""
+}
+
+func (x *Job) GetExeSha256() string {
+	if x != nil {
+		return x.ExeSha256
+	}
+	return ""
+}
+
+func (x *Job) GetClaims() []string {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
 }
 
 type WatchRequest struct {
@@ -1213,8 +1245,16 @@ type Terms struct {
 	Access        string                 `protobuf:"bytes,3,opt,name=access,proto3" json:"access,omitempty"`
 	TtlMs         int64                  `protobuf:"varint,4,opt,name=ttl_ms,json=ttlMs,proto3" json:"ttl_ms,omitempty"`
 	OfflineMs     int64                  `protobuf:"varint,5,opt,name=offline_ms,json=offlineMs,proto3" json:"offline_ms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	JobUnits      []string               `protobuf:"bytes,6,rep,name=job_units,json=jobUnits,proto3" json:"job_units,omitempty"`
+	JobContainers []string               `protobuf:"bytes,7,rep,name=job_containers,json=jobContainers,proto3" json:"job_containers,omitempty"`
+	JobExes       []string               `protobuf:"bytes,8,rep,name=job_exes,json=jobExes,proto3" json:"job_exes,omitempty"`
+	JobExeHashes  []string               `protobuf:"bytes,9,rep,name=job_exe_hashes,json=jobExeHashes,proto3" json:"job_exe_hashes,omitempty"`
+	JobClaims     []string               `protobuf:"bytes,10,rep,name=job_claims,json=jobClaims,proto3" json:"job_claims,omitempty"`
+	// In the place of access where there are conditions other than job_users, so
+	// that an agent which does not know them gives the value to nobody.
+	NarrowedAccess string `protobuf:"bytes,11,opt,name=narrowed_access,json=narrowedAccess,proto3" json:"narrowed_access,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Terms) Reset() {
@@ -1280,6 +1320,48 @@ func (x *Terms) GetOfflineMs() int64 {
 		return x.OfflineMs
 	}
 	return 0
+}
+
+func (x *Terms) GetJobUnits() []string {
+	if x != nil {
+		return x.JobUnits
+	}
+	return nil
+}
+
+func (x *Terms) GetJobContainers() []string {
+	if x != nil {
+		return x.JobContainers
+	}
+	return nil
+}
+
+func (x *Terms) GetJobExes() []string {
+	if x != nil {
+		return x.JobExes
+	}
+	return nil
+}
+
+func (x *Terms) GetJobExeHashes() []string {
+	if x != nil {
+		return x.JobExeHashes
+	}
+	return nil
+}
+
+func (x *Terms) GetJobClaims() []string {
+	if x != nil {
+		return x.JobClaims
+	}
+	return nil
+}
+
+func (x *Terms) GetNarrowedAccess() string {
+	if x != nil {
+		return x.NarrowedAccess
+	}
+	return ""
 }
 
 type Field struct {
@@ -1695,6 +1777,110 @@ func (*ReportResponse) Descriptor() ([]byte, []int) {
 	return file_shared_wire_agent_proto_rawDescGZIP(), []int{25}
 }
 
+type VerifyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"` // a JSON Web Token, compact
+	Job           *Job                   `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`     // who gave it, for the log
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyRequest) Reset() {
+	*x = VerifyRequest{}
+	mi := &file_shared_wire_agent_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyRequest) ProtoMessage() {}
+
+func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_shared_wire_agent_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
+func (*VerifyRequest) Descriptor() ([]byte, []int) {
+	return file_shared_wire_agent_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *VerifyRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *VerifyRequest) GetJob() *Job {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+type VerifyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Claims        []string               `protobuf:"bytes,1,rep,name=claims,proto3" json:"claims,omitempty"`                               // ISSUER:CLAIM=VALUE
+	RemainingMs   int64                  `protobuf:"varint,2,opt,name=remaining_ms,json=remainingMs,proto3" json:"remaining_ms,omitempty"` // until the token's end
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyResponse) Reset() {
+	*x = VerifyResponse{}
+	mi := &file_shared_wire_agent_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyResponse) ProtoMessage() {}
+
+func (x *VerifyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_shared_wire_agent_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyResponse.ProtoReflect.Descriptor instead.
+func (*VerifyResponse) Descriptor() ([]byte, []int) {
+	return file_shared_wire_agent_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *VerifyResponse) GetClaims() []string {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
+func (x *VerifyResponse) GetRemainingMs() int64 {
+	if x != nil {
+		return x.RemainingMs
+	}
+	return 0
+}
+
 var File_shared_wire_agent_proto protoreflect.FileDescriptor
 
 const file_shared_wire_agent_proto_rawDesc = "" +
@@ -1720,12 +1906,17 @@ const file_shared_wire_agent_proto_rawDesc = "" +
 	"\fRenewRequest\x12/\n" +
 	"\x13certificate_request\x18\x01 \x01(\fR\x12certificateRequest\"3\n" +
 	"\rRenewResponse\x12\"\n" +
-	"\fcertificates\x18\x01 \x03(\fR\fcertificates\"O\n" +
+	"\fcertificates\x18\x01 \x03(\fR\fcertificates\"\xb8\x01\n" +
 	"\x03Job\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12\x10\n" +
 	"\x03pid\x18\x03 \x01(\x05R\x03pid\x12\x10\n" +
-	"\x03exe\x18\x04 \x01(\tR\x03exe\"{\n" +
+	"\x03exe\x18\x04 \x01(\tR\x03exe\x12\x12\n" +
+	"\x04unit\x18\x05 \x01(\tR\x04unit\x12\x1c\n" +
+	"\tcontainer\x18\x06 \x01(\tR\tcontainer\x12\x1d\n" +
+	"\n" +
+	"exe_sha256\x18\a \x01(\tR\texeSha256\x12\x16\n" +
+	"\x06claims\x18\b \x03(\tR\x06claims\"{\n" +
 	"\fWatchRequest\x122\n" +
 	"\x05hello\x18\x01 \x01(\v2\x1a.strongroom.agent.v1.HelloH\x00R\x05hello\x12,\n" +
 	"\x03ack\x18\x02 \x01(\v2\x18.strongroom.agent.v1.AckH\x00R\x03ackB\t\n" +
@@ -1789,14 +1980,22 @@ const file_shared_wire_agent_proto_rawDesc = "" +
 	"\aversion\x18\x06 \x01(\x04R\aversion\x120\n" +
 	"\x05terms\x18\a \x03(\v2\x1a.strongroom.agent.v1.TermsR\x05terms\x12!\n" +
 	"\fterms_digest\x18\b \x01(\fR\vtermsDigest\x122\n" +
-	"\x06fields\x18\t \x03(\v2\x1a.strongroom.agent.v1.FieldR\x06fields\"\x88\x01\n" +
+	"\x06fields\x18\t \x03(\v2\x1a.strongroom.agent.v1.FieldR\x06fields\"\xd5\x02\n" +
 	"\x05Terms\x12\x14\n" +
 	"\x05grant\x18\x01 \x01(\tR\x05grant\x12\x1b\n" +
 	"\tjob_users\x18\x02 \x03(\tR\bjobUsers\x12\x16\n" +
 	"\x06access\x18\x03 \x01(\tR\x06access\x12\x15\n" +
 	"\x06ttl_ms\x18\x04 \x01(\x03R\x05ttlMs\x12\x1d\n" +
 	"\n" +
-	"offline_ms\x18\x05 \x01(\x03R\tofflineMs\"K\n" +
+	"offline_ms\x18\x05 \x01(\x03R\tofflineMs\x12\x1b\n" +
+	"\tjob_units\x18\x06 \x03(\tR\bjobUnits\x12%\n" +
+	"\x0ejob_containers\x18\a \x03(\tR\rjobContainers\x12\x19\n" +
+	"\bjob_exes\x18\b \x03(\tR\ajobExes\x12$\n" +
+	"\x0ejob_exe_hashes\x18\t \x03(\tR\fjobExeHashes\x12\x1d\n" +
+	"\n" +
+	"job_claims\x18\n" +
+	" \x03(\tR\tjobClaims\x12'\n" +
+	"\x0fnarrowed_access\x18\v \x01(\tR\x0enarrowedAccess\"K\n" +
 	"\x05Field\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06secret\x18\x02 \x01(\bR\x06secret\x12\x16\n" +
@@ -1827,16 +2026,23 @@ const file_shared_wire_agent_proto_rawDesc = "" +
 	"\aallowed\x18\x05 \x01(\bR\aallowed\x12\x16\n" +
 	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x15\n" +
 	"\x06ago_ms\x18\a \x01(\x03R\x05agoMs\"\x10\n" +
-	"\x0eReportResponse2\xae\x01\n" +
+	"\x0eReportResponse\"Q\n" +
+	"\rVerifyRequest\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12*\n" +
+	"\x03job\x18\x02 \x01(\v2\x18.strongroom.agent.v1.JobR\x03job\"K\n" +
+	"\x0eVerifyResponse\x12\x16\n" +
+	"\x06claims\x18\x01 \x03(\tR\x06claims\x12!\n" +
+	"\fremaining_ms\x18\x02 \x01(\x03R\vremainingMs2\xae\x01\n" +
 	"\tEnrolment\x12K\n" +
 	"\x04Join\x12 .strongroom.agent.v1.JoinRequest\x1a!.strongroom.agent.v1.JoinResponse\x12T\n" +
-	"\aRecover\x12#.strongroom.agent.v1.RecoverRequest\x1a$.strongroom.agent.v1.RecoverResponse2\x99\x03\n" +
+	"\aRecover\x12#.strongroom.agent.v1.RecoverRequest\x1a$.strongroom.agent.v1.RecoverResponse2\xec\x03\n" +
 	"\x06Agents\x12O\n" +
 	"\x05Watch\x12!.strongroom.agent.v1.WatchRequest\x1a\x1f.strongroom.agent.v1.WatchEvent(\x010\x01\x12N\n" +
 	"\x05Lease\x12!.strongroom.agent.v1.LeaseRequest\x1a\".strongroom.agent.v1.LeaseResponse\x12K\n" +
 	"\x04List\x12 .strongroom.agent.v1.ListRequest\x1a!.strongroom.agent.v1.ListResponse\x12Q\n" +
 	"\x06Report\x12\".strongroom.agent.v1.ReportRequest\x1a#.strongroom.agent.v1.ReportResponse\x12N\n" +
-	"\x05Renew\x12!.strongroom.agent.v1.RenewRequest\x1a\".strongroom.agent.v1.RenewResponseB.Z,github.com/strongroom/strongroom/shared/wireb\x06proto3"
+	"\x05Renew\x12!.strongroom.agent.v1.RenewRequest\x1a\".strongroom.agent.v1.RenewResponse\x12Q\n" +
+	"\x06Verify\x12\".strongroom.agent.v1.VerifyRequest\x1a#.strongroom.agent.v1.VerifyResponseB.Z,github.com/strongroom/strongroom/shared/wireb\x06proto3"
 
 var (
 	file_shared_wire_agent_proto_rawDescOnce sync.Once
@@ -1850,7 +2056,7 @@ func file_shared_wire_agent_proto_rawDescGZIP() []byte {
 	return file_shared_wire_agent_proto_rawDescData
 }
 
-var file_shared_wire_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_shared_wire_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_shared_wire_agent_proto_goTypes = []any{
 	(*JoinRequest)(nil),     // 0: strongroom.agent.v1.JoinRequest
 	(*JoinResponse)(nil),    // 1: strongroom.agent.v1.JoinResponse
@@ -1878,6 +2084,8 @@ var file_shared_wire_agent_proto_goTypes = []any{
 	(*ReportRequest)(nil),   // 23: strongroom.agent.v1.ReportRequest
 	(*Usage)(nil),           // 24: strongroom.agent.v1.Usage
 	(*ReportResponse)(nil),  // 25: strongroom.agent.v1.ReportResponse
+	(*VerifyRequest)(nil),   // 26: strongroom.agent.v1.VerifyRequest
+	(*VerifyResponse)(nil),  // 27: strongroom.agent.v1.VerifyResponse
 }
 var file_shared_wire_agent_proto_depIdxs = []int32{
 	8,  // 0: strongroom.agent.v1.WatchRequest.hello:type_name -> strongroom.agent.v1.Hello
@@ -1895,25 +2103,28 @@ var file_shared_wire_agent_proto_depIdxs = []int32{
 	18, // 12: strongroom.agent.v1.Listed.terms:type_name -> strongroom.agent.v1.Terms
 	24, // 13: strongroom.agent.v1.ReportRequest.usage:type_name -> strongroom.agent.v1.Usage
 	6,  // 14: strongroom.agent.v1.Usage.job:type_name -> strongroom.agent.v1.Job
-	0,  // 15: strongroom.agent.v1.Enrolment.Join:input_type -> strongroom.agent.v1.JoinRequest
-	2,  // 16: strongroom.agent.v1.Enrolment.Recover:input_type -> strongroom.agent.v1.RecoverRequest
-	7,  // 17: strongroom.agent.v1.Agents.Watch:input_type -> strongroom.agent.v1.WatchRequest
-	16, // 18: strongroom.agent.v1.Agents.Lease:input_type -> strongroom.agent.v1.LeaseRequest
-	20, // 19: strongroom.agent.v1.Agents.List:input_type -> strongroom.agent.v1.ListRequest
-	23, // 20: strongroom.agent.v1.Agents.Report:input_type -> strongroom.agent.v1.ReportRequest
-	4,  // 21: strongroom.agent.v1.Agents.Renew:input_type -> strongroom.agent.v1.RenewRequest
-	1,  // 22: strongroom.agent.v1.Enrolment.Join:output_type -> strongroom.agent.v1.JoinResponse
-	3,  // 23: strongroom.agent.v1.Enrolment.Recover:output_type -> strongroom.agent.v1.RecoverResponse
-	11, // 24: strongroom.agent.v1.Agents.Watch:output_type -> strongroom.agent.v1.WatchEvent
-	17, // 25: strongroom.agent.v1.Agents.Lease:output_type -> strongroom.agent.v1.LeaseResponse
-	21, // 26: strongroom.agent.v1.Agents.List:output_type -> strongroom.agent.v1.ListResponse
-	25, // 27: strongroom.agent.v1.Agents.Report:output_type -> strongroom.agent.v1.ReportResponse
-	5,  // 28: strongroom.agent.v1.Agents.Renew:output_type -> strongroom.agent.v1.RenewResponse
-	22, // [22:29] is the sub-list for method output_type
-	15, // [15:22] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	6,  // 15: strongroom.agent.v1.VerifyRequest.job:type_name -> strongroom.agent.v1.Job
+	0,  // 16: strongroom.agent.v1.Enrolment.Join:input_type -> strongroom.agent.v1.JoinRequest
+	2,  // 17: strongroom.agent.v1.Enrolment.Recover:input_type -> strongroom.agent.v1.RecoverRequest
+	7,  // 18: strongroom.agent.v1.Agents.Watch:input_type -> strongroom.agent.v1.WatchRequest
+	16, // 19: strongroom.agent.v1.Agents.Lease:input_type -> strongroom.agent.v1.LeaseRequest
+	20, // 20: strongroom.agent.v1.Agents.List:input_type -> strongroom.agent.v1.ListRequest
+	23, // 21: strongroom.agent.v1.Agents.Report:input_type -> strongroom.agent.v1.ReportRequest
+	4,  // 22: strongroom.agent.v1.Agents.Renew:input_type -> strongroom.agent.v1.RenewRequest
+	26, // 23: strongroom.agent.v1.Agents.Verify:input_type -> strongroom.agent.v1.VerifyRequest
+	1,  // 24: strongroom.agent.v1.Enrolment.Join:output_type -> strongroom.agent.v1.JoinResponse
+	3,  // 25: strongroom.agent.v1.Enrolment.Recover:output_type -> strongroom.agent.v1.RecoverResponse
+	11, // 26: strongroom.agent.v1.Agents.Watch:output_type -> strongroom.agent.v1.WatchEvent
+	17, // 27: strongroom.agent.v1.Agents.Lease:output_type -> strongroom.agent.v1.LeaseResponse
+	21, // 28: strongroom.agent.v1.Agents.List:output_type -> strongroom.agent.v1.ListResponse
+	25, // 29: strongroom.agent.v1.Agents.Report:output_type -> strongroom.agent.v1.ReportResponse
+	5,  // 30: strongroom.agent.v1.Agents.Renew:output_type -> strongroom.agent.v1.RenewResponse
+	27, // 31: strongroom.agent.v1.Agents.Verify:output_type -> strongroom.agent.v1.VerifyResponse
+	24, // [24:32] is the sub-list for method output_type
+	16, // [16:24] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_shared_wire_agent_proto_init() }
@@ -1937,7 +2148,7 @@ func file_shared_wire_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_shared_wire_agent_proto_rawDesc), len(file_shared_wire_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -184,6 +184,7 @@ const (
 	Agents_List_FullMethodName   = "/strongroom.agent.v1.Agents/List"
 	Agents_Report_FullMethodName = "/strongroom.agent.v1.Agents/Report"
 	Agents_Renew_FullMethodName  = "/strongroom.agent.v1.Agents/Renew"
+	Agents_Verify_FullMethodName = "/strongroom.agent.v1.Agents/Verify"
 )
 
 // AgentsClient is the client API for Agents service.
@@ -205,6 +206,8 @@ type AgentsClient interface {
 	// that asks stays good until the new one is first used; the same new key may
 	// repeat its renewal until then.
 	Renew(ctx context.Context, in *RenewRequest, opts ...grpc.CallOption) (*RenewResponse, error)
+	// Verify judges the token of a job. Nothing is kept of it.
+	Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (*VerifyResponse, error)
 }
 
 type agentsClient struct {
@@ -268,6 +271,16 @@ func (c *agentsClient) Renew(ctx context.Context, in *RenewRequest, opts ...grpc
 	return out, nil
 }
 
+func (c *agentsClient) Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (*VerifyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(VerifyResponse)
+	err := c.cc.Invoke(ctx, Agents_Verify_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AgentsServer is the server API for Agents service.
 // All implementations must embed UnimplementedAgentsServer
 // for forward compatibility.
@@ -287,6 +300,8 @@ type AgentsServer interface {
 	// that asks stays good until the new one is first used; the same new key may
 	// repeat its renewal until then.
 	Renew(context.Context, *RenewRequest) (*RenewResponse, error)
+	// Verify judges the token of a job. Nothing is kept of it.
+	Verify(context.Context, *VerifyRequest) (*VerifyResponse, error)
 	mustEmbedUnimplementedAgentsServer()
 }
 
@@ -311,6 +326,9 @@ func (UnimplementedAgentsServer) Report(context.Context, *ReportRequest) (*Repor
 }
 func (UnimplementedAgentsServer) Renew(context.Context, *RenewRequest) (*RenewResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Renew not implemented")
+}
+func (UnimplementedAgentsServer) Verify(context.Context, *VerifyRequest) (*VerifyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Verify not implemented")
 }
 func (UnimplementedAgentsServer) mustEmbedUnimplementedAgentsServer() {}
 func (UnimplementedAgentsServer) testEmbeddedByValue()                {}
@@ -412,6 +430,24 @@ func _Agents_Renew_Handler(srv interface{}, ctx context.Context, dec func(interf
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Agents_Verify_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(VerifyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AgentsServer).Verify(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Agents_Verify_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AgentsServer).Verify(ctx, req.(*VerifyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Agents_ServiceDesc is the grpc.ServiceDesc for Agents service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -434,6 +470,10 @@ var Agents_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Renew",
 			Handler:    _Agents_Renew_Handler,
+		},
+		{
+			MethodName: "Verify",
+			Handler:    _Agents_Verify_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -4,6 +4,7 @@
 package wire
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 // MaxMessage is the largest message that either end accepts, in bytes.
 const MaxMessage = 4 << 20
 
+// MaxHeld is the most leases that an agent presents when it connects: more would not fit a request.
+const MaxHeld = 2500
+
 // MessageRevoked is the text that comes with PermissionDenied and with Wipe
 // where the host itself is revoked, so that the agent can tell it from a refusal.
 const MessageRevoked = "this host is revoked"
@@ -20,17 +24,27 @@ const MessageRevoked = "this host is revoked"
 // MessageFrozen is the same where the host is frozen.
 const MessageFrozen = "this host is frozen, since two machines have its identity: revoke it and enrol each anew"
 
+// MessageHash is the same where a job is to be judged again with the hash of its
+// executable: grant.ErrHashWanted.
+const MessageHash = "the hash of the job's executable is wanted"
+
 // FromJob converts a job for sending. A file may have any bytes in its name, and
 // a message with text that is not UTF-8 would not be sent at all.
 func FromJob(j grant.Job) *Job {
-	return &Job{User: clip(text(j.User)), Uid: clip(text(j.UID)), Pid: j.PID, Exe: clip(text(j.Exe))}
+	return &Job{
+		User: clip(text(j.User)), Uid: clip(text(j.UID)), Pid: j.PID, Unit: clip(text(j.Unit)),
+		Container: clip(text(j.Container)), Exe: clip(text(j.Exe)), ExeSha256: clip(text(j.ExeSHA256)), Claims: clipAll(j.Claims),
+	}
 }
 
 func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // ToJob converts a received job; a missing one is the zero job.
 func ToJob(j *Job) grant.Job {
-	return grant.Job{User: clip(j.GetUser()), UID: clip(j.GetUid()), PID: j.GetPid(), Exe: clip(j.GetExe())}
+	return grant.Job{
+		User: clip(j.GetUser()), UID: clip(j.GetUid()), PID: j.GetPid(), Unit: clip(j.GetUnit()),
+		Container: clip(j.GetContainer()), Exe: clip(j.GetExe()), ExeSHA256: clip(j.GetExeSha256()), Claims: clipAll(j.GetClaims()),
+	}
 }
 
 // FromGrants converts what grants allow for sending, with times left from now.
@@ -46,6 +60,10 @@ func FromGrants(grants []grant.Grant, now time.Time) []*Terms {
 		out[i] = &Terms{
 			Grant: g.Name, JobUsers: g.JobUsers, Access: string(g.Access),
 			TtlMs: ttl.Milliseconds(), OfflineMs: offline.Milliseconds(),
+			JobUnits: g.JobUnits, JobContainers: g.JobContainers, JobExes: g.JobExes, JobExeHashes: g.JobExeHashes, JobClaims: g.JobClaims,
+		}
+		if g.Jobs.Len() > len(g.JobUsers) {
+			out[i].Access, out[i].NarrowedAccess = "", string(g.Access)
 		}
 	}
 	return out
@@ -56,7 +74,11 @@ func ToGrants(terms []*Terms) []grant.Grant {
 	out := make([]grant.Grant, len(terms))
 	for i, t := range terms {
 		out[i] = grant.Grant{Name: t.GetGrant(), Conditions: grant.Conditions{
-			JobUsers: t.GetJobUsers(), Access: grant.Access(t.GetAccess()),
+			Jobs: grant.Jobs{
+				JobUsers: t.GetJobUsers(), JobUnits: t.GetJobUnits(), JobContainers: t.GetJobContainers(),
+				JobExes: t.GetJobExes(), JobExeHashes: t.GetJobExeHashes(), JobClaims: t.GetJobClaims(),
+			},
+			Access:  grant.Access(cmp.Or(t.GetAccess(), t.GetNarrowedAccess())),
 			TTL:     time.Duration(t.GetTtlMs()) * time.Millisecond,
 			Offline: time.Duration(t.GetOfflineMs()) * time.Millisecond,
 		}}
@@ -66,3 +88,11 @@ func ToGrants(terms []*Terms) []grant.Grant {
 
 // clip bounds what a host claims about a job before it reaches the log.
 func clip(s string) string { return text(s[:min(len(s), 512)]) }
+
+func clipAll(claims []string) []string {
+	var out []string
+	for _, claim := range claims[:min(len(claims), grant.MaxClaims)] {
+		out = append(out, clip(text(claim)))
+	}
+	return out
+}

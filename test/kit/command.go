@@ -38,16 +38,22 @@ type User struct {
 // Nobody is the user that Debian has for those who own nothing.
 var Nobody = User{Name: "nobody", UID: 65534, GID: 65534}
 
-// NeedRoot is called by tests that act as several users. Only root can; CI runs as root and must not skip.
+// NeedRoot is called by tests that act as several users, which only root can.
 func NeedRoot(t testing.TB) {
 	t.Helper()
-	if os.Getuid() == 0 {
-		return
+	if os.Getuid() != 0 {
+		Missing(t, "root, to act as several users: run it as root, as CI does")
 	}
+}
+
+// Missing ends a test that needs what is not there. In CI, where CI is set, everything is there, and it fails; elsewhere it
+// is skipped, and says what it needs. Nothing else of a test may skip it.
+func Missing(t testing.TB, what string) {
+	t.Helper()
 	if os.Getenv("CI") != "" {
-		t.Fatal("this test acts as several users and needs root")
+		t.Fatal("this test needs " + what)
 	}
-	t.Skip("needs root, to act as several users: run it as root, as CI does")
+	t.Skip("needs " + what)
 }
 
 // A Result is how a command ended.

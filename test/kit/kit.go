@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -101,6 +102,18 @@ func File(t testing.TB, text string) string {
 		t.Fatal(err)
 	}
 	return file
+}
+
+// Program writes a program that everybody may run, and gives its path. A child that another test starts meanwhile would
+// hold the file open for writing, and the kernel runs no such file: so none is started.
+func Program(t testing.TB, path string, content []byte) string {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, content, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // Eventually calls done until it is true, and fails the test where it is not within limit.

@@ -52,13 +52,9 @@ beside --join, they take the place of the one that stands there.`,
 			if err := joining(values, arena, join, token, &e); err != nil {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
-			ctx, cancel := context.WithTimeout(ctx, enrollTime)
-			defer cancel()
-			host, err := agent.Enroll(ctx, e)
+			host, err := enrollHost(cmd.Context(), e)
 			if err != nil {
-				return enrollError(err)
+				return err
 			}
 			if a.JSON {
 				return a.ShowJSON(map[string]string{"host": host, "state": e.State})
@@ -121,12 +117,17 @@ func joining(values *cli.Values, arena *secret.Arena, join, token string, e *age
 	return err
 }
 
-func enrollError(err error) error {
+func enrollHost(ctx context.Context, e agent.Enrolment) (host string, err error) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, enrollTime)
+	defer cancel()
+	host, err = agent.Enroll(ctx, e)
 	switch {
 	case errors.Is(err, agent.ErrNotReachable), errors.Is(err, context.DeadlineExceeded):
-		return cli.Exit(cli.Unreachable, fmt.Errorf("%w; check --server and --proxy, and that port 7443 is open from here", err))
+		return "", cli.Exit(cli.Unreachable, fmt.Errorf("%w; check --server and --proxy, and that port 7443 is open from here", err))
 	case errors.Is(err, agent.ErrJoin):
-		return cli.Exit(cli.Refused, err)
+		return "", cli.Exit(cli.Refused, err)
 	}
-	return err
+	return host, err
 }

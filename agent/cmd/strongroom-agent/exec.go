@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,15 +16,19 @@ import (
 func (a *app) exec() *cobra.Command {
 	var o client.Options
 	var wanted []string
-	var noRedact bool
+	var noRedact, restart bool
 	cmd := &cobra.Command{
-		Use:   "exec --credential REF[=PREFIX]... [--] CMD [ARG]...",
+		Use:   "exec --credential REF[=PREFIX]... [--restart-on-change] [--] CMD [ARG]...",
 		Short: "Run a command with credentials in its environment",
 		Long: `Run a command with credentials in its environment: PREFIX_FIELD for each field, such as SALESFORCE_PROD_PASSWORD.
 PREFIX is the reference in upper case, with _ for every other character, unless --credential REF=PREFIX names one.
 
 What the command prints is passed on with every secret replaced by ***. For that its stdout and stderr are pipes: give
 --no-redact to a command that needs the terminal. Its stdin and its signals are passed on.
+
+With --restart-on-change the command is started again when a value has really changed, about a second later: it gets
+SIGTERM, after 10 s SIGKILL (on Windows it is ended at once). Where the credential is refused meanwhile, or the agent is
+away, it goes on with what it has. Once SIGTERM, SIGINT or SIGQUIT was passed on it is not started again.
 
 Exit codes: the command's own, 128+N after signal N; 125 where exec failed or was refused itself, 126 where the command
 cannot be run, 127 where it is not found.`,
@@ -38,26 +41,28 @@ cannot be run, 127 where it is not found.`,
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			command := deliver.Command{Args: args, Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr}
-			credentials, secrets, err := a.fetch(cmd.Context(), client.New(o), wanted)
-			if err != nil {
+			h := a.holdings(o)
+			var err error
+			if command.Env, err = environment(cmd.Context(), h, wanted); err != nil {
 				return ownFailure(err)
 			}
-			variables, err := deliver.Environment(credentials)
-			if err != nil {
-				return ownFailure(err)
-			}
-			command.Env = append(os.Environ(), variables...)
+			redactor := deliver.NewRedactor(h.secrets())
 			if !noRedact {
-				command.Redactor = deliver.NewRedactor(secrets)
+				command.Redactor = redactor
 			}
-			code, err := deliver.Run(command)
-			if err != nil {
-				return cli.Exit(code, err)
+			if restart {
+				changes := make(chan deliver.Change)
+				command.Changes = changes
+				stop := inBackground(cmd.Context(), func(ctx context.Context) {
+					h.follow(ctx, changes, func(ctx context.Context) (*deliver.Change, error) {
+						env, err := environment(ctx, h, wanted)
+						redactor = redactor.With(h.secrets())
+						return &deliver.Change{Restart: true, Env: env, Redactor: redactor}, err
+					})
+				})
+				defer stop()
 			}
-			if code != 0 {
-				return cli.Silent(code)
-			}
-			return nil
+			return a.runCommand(command)
 		},
 	}
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return ownFailure(cli.FlagError(cmd, err)) })
@@ -66,32 +71,56 @@ cannot be run, 127 where it is not found.`,
 	flags.SetInterspersed(false) // what follows the command is the command's
 	flags.StringArrayVar(&wanted, "credential", nil, "give the command this credential, `REF[=PREFIX]`; may be repeated")
 	flags.BoolVar(&noRedact, "no-redact", false, "pass the output on as it is, on the terminal if there is one")
+	flags.BoolVar(&restart, "restart-on-change", false, "start the command again when a credential's value has changed")
 	return cmd
+}
+
+// inBackground runs do until its context is ended by stop, which waits for it.
+func inBackground(ctx context.Context, do func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// runCommand runs a command and ends as it did.
+func (a *app) runCommand(c deliver.Command) error {
+	code, err := deliver.Run(c)
+	if err != nil {
+		return cli.Exit(code, err)
+	}
+	if code != 0 {
+		return cli.Silent(code)
+	}
+	return nil
 }
 
 // ownFailure keeps exec's failures apart from the command's.
 func ownFailure(err error) error { return cli.Exit(deliver.ExitFailed, err) }
 
-// fetch reads the credentials, and answers the values to redact beside them.
-func (a *app) fetch(ctx context.Context, c *client.Client, wanted []string) (credentials []deliver.Credential, secrets [][]byte, err error) {
+// environment is that of a command with the variables of the wanted credentials.
+func environment(ctx context.Context, h *holdings, wanted []string) ([]string, error) {
+	var credentials []deliver.Credential
 	for _, w := range wanted {
 		ref, prefix, named := strings.Cut(w, "=")
 		if named && prefix == "" {
-			return nil, nil, errors.New("--credential: a prefix must follow the =, as in --credential " + ref + "=PREFIX")
+			return nil, errors.New("--credential: a prefix must follow the =, as in --credential " + ref + "=PREFIX")
 		}
-		got, err := c.Get(ctx, ref)
+		got, err := h.get(ctx, ref)
 		if err != nil {
-			return nil, nil, refusal(err)
-		}
-		if got.Lease.Stale {
-			a.Hint("strongroom-agent: the agent could not renew %s: the command gets the last value it knew", ref)
+			return nil, err
 		}
 		credentials = append(credentials, deliver.Credential{Reference: ref, Prefix: prefix, Fields: got.Fields})
-		for name, value := range got.Fields {
-			if slices.Contains(got.SecretFields, name) {
-				secrets = append(secrets, value)
-			}
-		}
 	}
-	return credentials, secrets, nil
+	variables, err := deliver.Environment(credentials)
+	if err != nil {
+		return nil, err
+	}
+	return append(os.Environ(), variables...), nil
 }

@@ -3,7 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
+	"os"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -12,12 +16,74 @@ import (
 	"github.com/strongroom/strongroom/shared/cli"
 )
 
-// asking adds the flags of the commands that ask the agent.
+// asking adds the flags of the commands that ask the agent in the name of a job, and whose stdin is for something else.
 func asking(cmd *cobra.Command, o *client.Options) {
+	reaching(cmd, o)
+	cmd.Flags().Var(&jobToken{to: &o.JobToken}, "job-token", "the token of the job's CI system, as `@FILE` (default: STRONGROOM_JOB_TOKEN)")
+}
+
+// asking adds those flags to the commands that leave stdin alone.
+func (a *app) asking(cmd *cobra.Command, o *client.Options) {
+	reaching(cmd, o)
+	cmd.Flags().Var(&jobToken{to: &o.JobToken, stdin: a.Stdin}, "job-token", "the token of the job's CI system, as `@FILE` or - for stdin (default: STRONGROOM_JOB_TOKEN)")
+}
+
+// reaching adds the flags by which the agent is found.
+func reaching(cmd *cobra.Command, o *client.Options) {
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&o.Socket, "socket", "", "the `PATH` of the agent's socket")
 	flags.DurationVar(&o.Wait, "wait", 0, "how long to wait for a starting agent, such as 30s")
+}
+
+// maxToken is longer than what the client takes, so that a token which is cut off here is refused there.
+const maxToken = 32 << 10
+
+// jobToken is the flag --job-token.
+type jobToken struct {
+	to    *string
+	stdin io.Reader // nil: it is for something else
+}
+
+// String is part of the flag library's contract; a token is not shown.
+func (*jobToken) String() string { return "" }
+
+// Type is part of the flag library's contract.
+func (*jobToken) Type() string { return "token" }
+
+// Set reads the token. Its errors repeat neither it nor the name of a file, which may be a token in the wrong place.
+func (t *jobToken) Set(text string) error {
+	from := t.stdin
+	path, named := strings.CutPrefix(text, "@")
+	switch {
+	case named:
+		f, err := os.Open(path)
+		if err != nil {
+			return unreadable(err)
+		}
+		defer f.Close()
+		from = f
+	case text != "-":
+		return cli.Usagef("a token is never given on the command line; name a file with @FILE, or set STRONGROOM_JOB_TOKEN")
+	case from == nil:
+		return cli.Usagef("stdin is for something else here; name a file with @FILE, or set STRONGROOM_JOB_TOKEN")
+	}
+	b, err := io.ReadAll(io.LimitReader(from, maxToken))
+	if err != nil {
+		return unreadable(err)
+	}
+	if *t.to = strings.TrimSpace(string(b)); *t.to == "" {
+		return cli.Usagef("there is no token in it")
+	}
+	return nil
+}
+
+func unreadable(err error) error {
+	var failed *fs.PathError
+	if errors.As(err, &failed) {
+		err = failed.Err
+	}
+	return cli.Usagef("it cannot be read: %w", err)
 }
 
 // refusal gives an error of the agent's its exit code, and what to do next where the agent is not there to say it.
@@ -58,7 +124,7 @@ func (a *app) list() *cobra.Command {
 			return a.Show(list, t)
 		},
 	}
-	asking(cmd, &o)
+	a.asking(cmd, &o)
 	a.JSONFlag(cmd.Flags())
 	return cmd
 }
@@ -125,7 +191,7 @@ In the JSON, values that are not UTF-8 are in fields_base64.`,
 			return a.ShowJSON(documentOf(credential))
 		},
 	}
-	asking(cmd, &o)
+	a.asking(cmd, &o)
 	cmd.Flags().StringVar(&field, "field", "", "print the raw value of the field `NAME`")
 	a.JSONFlag(cmd.Flags())
 	return cmd
@@ -155,7 +221,7 @@ Exit codes: 0 allowed, 3 not.`,
 			return nil
 		},
 	}
-	asking(cmd, &o)
+	a.asking(cmd, &o)
 	a.JSONFlag(cmd.Flags())
 	return cmd
 }
@@ -167,6 +233,8 @@ func explanation(e *client.Explanation) (t cli.Table) {
 	t.Add("user", e.Job.User)
 	t.Add("uid", e.Job.UID)
 	t.Add("pid", e.Job.PID)
+	t.Add("unit", e.Job.Unit)
+	t.Add("container", e.Job.Container)
 	t.Add("exe", e.Job.Exe)
 	t.Add("connected", e.Connected)
 	if !e.Allowed {
@@ -200,7 +268,7 @@ func (a *app) status() *cobra.Command {
 			return a.Show(s, t)
 		},
 	}
-	asking(cmd, &o)
+	reaching(cmd, &o)
 	a.JSONFlag(cmd.Flags())
 	return cmd
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/strongroom/strongroom/agent"
 	"github.com/strongroom/strongroom/agent/client"
+	"github.com/strongroom/strongroom/agent/cmd/strongroom-agent/service"
 	"github.com/strongroom/strongroom/shared/cli"
 )
 
@@ -65,7 +67,7 @@ win over it.`,
 					c.Log.Warn("systemd was not told that the agent is ready", "error", err)
 				}
 			}
-			err = agent.Run(ctx, c)
+			err = service.Run(ctx, func(ctx context.Context) error { return agent.Run(ctx, c) })
 			if errors.Is(err, agent.ErrNotEnrolled) {
 				return fmt.Errorf("%w (there is no identity in %s)", err, c.State)
 			}

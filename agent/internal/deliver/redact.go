@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"io"
 	"slices"
+	"sync"
 )
 
 const (
@@ -12,6 +13,8 @@ const (
 	// and its absence there would tell what it is.
 	minSecret = 6
 	mask      = "***"
+	// maxFormer bounds what a Redactor keeps of values that were changed, in bytes: a command may run for months.
+	maxFormer = 128 << 10
 )
 
 // Redactor knows the secrets to keep out of a command's output. It is safe for concurrent use.
@@ -24,15 +27,21 @@ const (
 // It is a guard against accidents, not against a command that wants to give a secret away. What it does not see: an
 // encoding of an encoding, one character at each end of a base64 text where the secret shares it with a neighbour, and
 // up to 3 characters of a wrapped text that stand before its first line break.
-type Redactor struct{ views []*view }
+type Redactor struct {
+	secrets [][]byte // those of 6 bytes or more, the newest first
+	views   []*view
+}
 
 // NewRedactor compiles the secrets; it keeps copies of them.
 func NewRedactor(secrets [][]byte) *Redactor {
-	var patterns [][]byte
+	r := &Redactor{}
 	for _, s := range secrets {
-		if len(s) < minSecret {
-			continue
+		if len(s) >= minSecret && !slices.ContainsFunc(r.secrets, func(other []byte) bool { return bytes.Equal(s, other) }) {
+			r.secrets = append(r.secrets, s)
 		}
+	}
+	var patterns [][]byte
+	for _, s := range r.secrets {
 		patterns = append(patterns, s)
 		for line := range bytes.Lines(s) {
 			if line = bytes.TrimRight(line, "\r\n"); len(line) >= minSecret && len(line) < len(s) {
@@ -40,7 +49,24 @@ func NewRedactor(secrets [][]byte) *Redactor {
 			}
 		}
 	}
-	return &Redactor{views: newViews(patterns)}
+	r.views = newViews(patterns)
+	return r
+}
+
+// With answers a Redactor for the secrets of now and for those that r knows, of which the oldest are left out beyond
+// 128 KiB.
+func (r *Redactor) With(secrets [][]byte) *Redactor {
+	all, room := slices.Clone(secrets), maxFormer
+	for _, s := range r.secrets {
+		if slices.ContainsFunc(secrets, func(now []byte) bool { return bytes.Equal(s, now) }) {
+			continue
+		}
+		if room -= len(s); room < 0 {
+			break
+		}
+		all = append(all, s)
+	}
+	return NewRedactor(all)
 }
 
 // Writer answers a writer that passes redacted output on to w. It holds back only what may still become part of a
@@ -53,8 +79,9 @@ func (r *Redactor) Writer(w io.Writer) *RedactingWriter {
 	return rw
 }
 
-// RedactingWriter redacts one stream. It is not safe for concurrent use.
+// RedactingWriter redacts one stream. It is safe for concurrent use.
 type RedactingWriter struct {
+	mu      sync.Mutex
 	to      io.Writer
 	readers []*reader
 	held    []byte // what was written and not passed on yet
@@ -65,11 +92,25 @@ type RedactingWriter struct {
 	err     error
 }
 
+// Use goes on with what another Redactor knows, from what is still held back on.
+func (w *RedactingWriter) Use(r *Redactor) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.readers = nil
+	for _, v := range r.views {
+		reader := &reader{view: v, at: w.base}
+		w.found = reader.read(w.held, w.base, w.found)
+		w.readers = append(w.readers, reader)
+	}
+}
+
 // span is a part of the stream by its offsets, the end excluded.
 type span struct{ start, end int }
 
 // Write takes all of p or fails with the error of the writer below, then and ever after.
 func (w *RedactingWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.err != nil {
 		return 0, w.err
 	}
@@ -88,6 +129,8 @@ func (w *RedactingWriter) Write(p []byte) (int, error) {
 
 // Close passes on what was held back. It does not close the writer below.
 func (w *RedactingWriter) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.err == nil {
 		w.pass(w.base + len(w.held))
 	}

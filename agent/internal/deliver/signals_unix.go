@@ -32,18 +32,17 @@ func catchSignals() signals {
 
 func (s signals) stop() { signal.Stop(s) }
 
-func (s signals) passOn(p *os.Process, ended <-chan struct{}) {
-	for {
-		select {
-		case <-ended:
-			return
-		case sig := <-s:
-			if sig != syscall.SIGPIPE && !fromTerminal(sig) {
-				_ = p.Signal(sig) // it fails only where the command has ended
-			}
-		}
-	}
+// passesOn tells whether sig is for the command and does not reach it anyway.
+func passesOn(sig os.Signal) bool { return sig != syscall.SIGPIPE && !fromTerminal(sig) }
+
+// asksToEnd tells whether sig means that the command is to be over. SIGHUP has many read their configuration again.
+func asksToEnd(sig os.Signal) bool {
+	return sig == syscall.SIGTERM || sig == syscall.SIGINT || sig == syscall.SIGQUIT
 }
+
+// Both fail only where the command has ended.
+func terminate(p *os.Process) { _ = p.Signal(syscall.SIGTERM) }
+func reload(p *os.Process)    { _ = p.Signal(syscall.SIGHUP) }
 
 // fromTerminal tells whether the command got sig already: Ctrl-C and Ctrl-\ go to the whole foreground group of the
 // terminal, and many programs take a second one for impatience.

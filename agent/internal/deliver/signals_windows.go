@@ -16,6 +16,10 @@ func catchSignals() signals {
 
 func (s signals) stop() { signal.Stop(s) }
 
-func (s signals) passOn(_ *os.Process, ended <-chan struct{}) { <-ended }
+func passesOn(os.Signal) bool  { return false }
+func asksToEnd(os.Signal) bool { return true }
+
+func terminate(p *os.Process) { _ = p.Kill() } // fails only where the command has ended
+func reload(*os.Process)      {}
 
 func exitCode(state *os.ProcessState) int { return state.ExitCode() }

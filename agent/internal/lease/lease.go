@@ -35,6 +35,7 @@ type Cache struct {
 	leases map[string]*entry // by credential ID
 	refs   map[string]string // reference → credential ID
 	epoch  uint64            // counts drops and wipes
+	next   chan struct{}     // closed at the next of them; nil: nobody waits
 }
 
 // entry is one lease. Its times count from when it came.
@@ -59,9 +60,16 @@ type Copy struct {
 
 // Read decides whether the job may have the credential and, where it may, calls
 // take with it, under a lock: take copies what it needs and does not block.
-// Errors: uplink.ErrRefused, ErrRevoked, ErrNotReachable, or take's own.
+// Errors: uplink.ErrRefused, ErrRevoked, ErrNotReachable, grant.ErrHashWanted,
+// or take's own.
 func (c *Cache) Read(ctx context.Context, reference string, job grant.Job, take func(Copy) error) error {
-	logged := false // the server logged this read itself
+	return c.look(ctx, reference, job, true, take)
+}
+
+// look is Read, which reports that the job had it, or without that: a refusal
+// is reported all the same.
+func (c *Cache) look(ctx context.Context, reference string, job grant.Job, report bool, take func(Copy) error) error {
+	logged := !report // or the server logged this read itself
 	for range 3 {
 		served, err := c.serve(reference, job, false, !logged, take)
 		if served {
@@ -69,14 +77,14 @@ func (c *Cache) Read(ctx context.Context, reference string, job grant.Job, take 
 		}
 		led, err := c.fetch(ctx, reference, job)
 		if errors.Is(err, uplink.ErrNotReachable) {
-			if served, err := c.serve(reference, job, true, true, take); served {
+			if served, err := c.serve(reference, job, true, report, take); served {
 				return err
 			}
 		}
 		if err != nil && !errors.Is(err, errChanged) {
 			return err
 		}
-		logged = led && err == nil
+		logged = !report || led && err == nil
 	}
 	return errChanged
 }
@@ -99,10 +107,13 @@ func (c *Cache) serve(reference string, job grant.Job, doubt, report bool, take 
 		return false, nil
 	}
 	d := grant.ForJob(live, job)
+	if grant.WantsHash(live, job) {
+		return true, grant.ErrHashWanted
+	}
 	if !d.Allowed && len(live) < len(e.Grants) {
 		return false, nil // another grant may hold again with a new lease
 	}
-	if report {
+	if report || !d.Allowed {
 		err := c.up.Report(uplink.Usage{
 			Credential: e.Credential, Version: e.Version, Job: job,
 			Allowed: d.Allowed, Reason: d.Reason, At: time.Now(),
@@ -117,11 +128,11 @@ func (c *Cache) serve(reference string, job grant.Job, doubt, report bool, take 
 	return true, take(Copy{Leased: e.Leased, Remaining: e.remaining(d.Grants, c.now(), link, doubt), Stale: !link.Connected || doubt})
 }
 
-// fetch asks the server, once for all callers of one user that wait for the
-// same reference. It says whether the question was asked in this caller's name.
+// fetch asks the server, once for all callers that wait for the same reference
+// and are judged alike. It says whether the question was asked in this caller's name.
 func (c *Cache) fetch(ctx context.Context, reference string, job grant.Job) (bool, error) {
 	mine := false
-	answer := c.flights.DoChan(job.UID+"\x00"+reference, func() (any, error) {
+	answer := c.flights.DoChan(job.Facts()+reference, func() (any, error) {
 		mine = true
 		// The others must not suffer from the first one's going away.
 		shared, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
@@ -249,6 +260,7 @@ func (c *Cache) drop(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.epoch++
+	c.wake()
 	c.forget(id)
 }
 
@@ -261,6 +273,7 @@ func (c *Cache) kept(ids []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.epoch++
+	c.wake()
 	for id := range c.leases {
 		if !keep[id] {
 			c.forget(id)
@@ -291,13 +304,16 @@ func (c *Cache) Size() (leases, bytes int) {
 }
 
 // List names what the job may have: as the server says, or where it cannot be
-// asked, out of what is held.
+// asked, out of what is held. It may fail with grant.ErrHashWanted.
 func (c *Cache) List(ctx context.Context, job grant.Job) (items []uplink.Listed, stale bool, err error) {
 	all, err := c.up.List(ctx)
 	if errors.Is(err, uplink.ErrNotReachable) {
 		all, stale, err = c.listed(), true, nil
 	}
 	for _, l := range all {
+		if grant.WantsHash(l.Grants, job) {
+			return nil, false, grant.ErrHashWanted
+		}
 		if grant.ForJob(l.Grants, job).Allowed {
 			items = append(items, l)
 		}

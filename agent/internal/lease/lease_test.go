@@ -61,7 +61,7 @@ func (f *fixture) read(ref string, job grant.Job) (value string, c Copy, err err
 }
 
 func allowing(name string, ttl, offline time.Duration, users ...string) grant.Grant {
-	return grant.Grant{Name: name, Conditions: grant.Conditions{Access: grant.Read, TTL: ttl, Offline: offline, JobUsers: users}}
+	return grant.Grant{Name: name, Conditions: grant.Conditions{Access: grant.Read, TTL: ttl, Offline: offline, Jobs: grant.Jobs{JobUsers: users}}}
 }
 
 var (

@@ -108,10 +108,12 @@ type places struct {
 	users map[uint32]int
 }
 
-func (p *places) take(uid uint32) bool {
+func (p *places) take(uid uint32) bool { return p.takeOf(uid, maxOfUser, maxConnections) }
+
+func (p *places) takeOf(uid uint32, ofUser, inAll int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.all == maxConnections || p.users[uid] == maxOfUser {
+	if p.all == inAll || p.users[uid] == ofUser {
 		return false
 	}
 	if p.users == nil {

@@ -5,6 +5,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,10 +15,12 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/strongroom/strongroom/agent/client"
+	"github.com/strongroom/strongroom/agent/internal/claims"
 	"github.com/strongroom/strongroom/agent/internal/lease"
 	"github.com/strongroom/strongroom/agent/internal/uplink"
 	"github.com/strongroom/strongroom/agent/internal/workload"
@@ -29,33 +32,42 @@ import (
 // Local is the API of one agent.
 type Local struct {
 	leases *lease.Cache
+	tokens *claims.Cache
 	up     *uplink.Uplink
 	id     *uplink.Identity
 	arena  *secret.Arena
 	log    *slog.Logger
 	server *http.Server
+
+	patience time.Duration   // with those who wait for changes
+	waiting  places          // of those
+	ending   context.Context // ends when Shutdown begins
 }
 
 // New makes the API; Serve starts it.
-func New(leases *lease.Cache, up *uplink.Uplink, id *uplink.Identity, arena *secret.Arena, log *slog.Logger) *Local {
-	l := &Local{leases: leases, up: up, id: id, arena: arena, log: log}
+func New(leases *lease.Cache, tokens *claims.Cache, up *uplink.Uplink, id *uplink.Identity, arena *secret.Arena, log *slog.Logger) *Local {
+	l := &Local{leases: leases, tokens: tokens, up: up, id: id, arena: arena, log: log, patience: patience}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/credentials", l.list)
 	mux.HandleFunc("GET /v1/credentials/value", l.value)
+	mux.HandleFunc("GET /v1/credentials/changes", l.changes)
 	mux.HandleFunc("GET /v1/explain", l.explain)
 	mux.HandleFunc("GET /v1/status", l.status)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		problem(w, http.StatusNotFound, "usage", "there is no such path in the agent's API")
 	})
 	l.server = &http.Server{
-		Handler:           l.admit(mux),
+		Handler:           l.admit(l.verified(mux)),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       5 * time.Second,
 		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    8 << 10,
+		MaxHeaderBytes:    maxHeaders,
 		ConnContext:       withConn,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+	ending, end := context.WithCancel(context.Background())
+	l.ending = ending
+	l.server.RegisterOnShutdown(end)
 	return l
 }
 
@@ -97,8 +109,21 @@ func callerOf(r *http.Request) *workload.Caller {
 	return r.Context().Value(callerKey{}).(*workload.Caller)
 }
 
+// judged lets do judge the caller, and again with the hash of its executable
+// where that alone is missing.
+func judged(ctx context.Context, c *workload.Caller, do func(grant.Job) error) error {
+	job := jobOf(c)
+	job.Claims = claimsOf(ctx)
+	err := do(job)
+	if errors.Is(err, grant.ErrHashWanted) {
+		job.ExeSHA256 = cmp.Or(c.ExeSHA256(ctx), grant.NoHash)
+		err = do(job)
+	}
+	return err
+}
+
 func jobOf(c *workload.Caller) grant.Job {
-	return grant.Job{User: c.User, UID: strconv.FormatUint(uint64(c.UID), 10), PID: c.PID, Exe: c.Exe}
+	return grant.Job{User: c.User, UID: strconv.FormatUint(uint64(c.UID), 10), PID: c.PID, Unit: c.Unit, Container: c.Container, Exe: c.Exe}
 }
 
 func (l *Local) value(w http.ResponseWriter, r *http.Request) {
@@ -108,17 +133,17 @@ func (l *Local) value(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	caller := callerOf(r)
-	job := jobOf(caller)
-	arena := l.arena.For(job.UID)
+	arena := l.arena.For(strconv.FormatUint(uint64(caller.UID), 10))
 	var body *secret.Buffer
-	err := l.leases.Read(r.Context(), reference, job, func(c lease.Copy) error {
-		var err error
-		if field == "" {
-			body, err = document(arena, c)
-		} else {
-			body, err = raw(arena, c, field)
-		}
-		return err
+	err := judged(r.Context(), caller, func(job grant.Job) error {
+		return l.leases.Read(r.Context(), reference, job, func(c lease.Copy) (err error) {
+			if field == "" {
+				body, err = document(arena, c)
+			} else {
+				body, err = raw(arena, c, field)
+			}
+			return err
+		})
 	})
 	defer body.Wipe()
 	if err == nil {
@@ -138,7 +163,12 @@ func (l *Local) value(w http.ResponseWriter, r *http.Request) {
 }
 
 func (l *Local) list(w http.ResponseWriter, r *http.Request) {
-	items, stale, err := l.leases.List(r.Context(), jobOf(callerOf(r)))
+	var items []uplink.Listed
+	var stale bool
+	err := judged(r.Context(), callerOf(r), func(job grant.Job) (err error) {
+		items, stale, err = l.leases.List(r.Context(), job)
+		return err
+	})
 	if err != nil {
 		l.fail(w, err)
 		return
@@ -159,8 +189,14 @@ func (l *Local) explain(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	caller := callerOf(r)
-	job := jobOf(caller)
-	allowed, reason, err := l.leases.Explain(r.Context(), reference, job)
+	var job grant.Job
+	var allowed bool
+	var reason string
+	err := judged(r.Context(), caller, func(j grant.Job) (err error) {
+		job = j
+		allowed, reason, err = l.leases.Explain(r.Context(), reference, job)
+		return err
+	})
 	switch {
 	case errors.Is(err, uplink.ErrRevoked):
 		reason = grant.ReasonHostRevoked
@@ -168,15 +204,34 @@ func (l *Local) explain(w http.ResponseWriter, r *http.Request) {
 		l.fail(w, err)
 		return
 	}
-	user := job.User
-	if user == "" {
-		user = job.UID
-	}
 	answer(w, client.Explanation{
 		Allowed: allowed, Reason: reason, Host: l.id.Host, Connected: l.up.State().Connected,
-		Job:      client.Job{User: job.User, UID: caller.UID, PID: job.PID, Exe: job.Exe},
-		AskAdmin: "strongroom explain --host " + l.id.Host + " --credential " + reference + " --job user=" + user,
+		Job:      client.Job{User: job.User, UID: caller.UID, PID: job.PID, Unit: job.Unit, Container: job.Container, Exe: job.Exe},
+		AskAdmin: "strongroom explain --host " + l.id.Host + " --credential " + reference + asFlags(job),
 	})
+}
+
+// asFlags tells strongroom explain of a job. People paste it into a shell, and a
+// path is whatever a user made it: what a shell could read otherwise is left out.
+func asFlags(job grant.Job) string {
+	const plain = `abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+:./-`
+	flags := ""
+	for _, fact := range [][2]string{
+		{"user", cmp.Or(job.User, job.UID)}, {"unit", job.Unit}, {"container", job.Container}, {"exe", job.Exe}, {"sha256", job.ExeSHA256},
+	} {
+		if fact[1] != "" && strings.Trim(fact[1], plain) == "" {
+			flags += "," + fact[0] + "=" + fact[1]
+		}
+	}
+	for _, claim := range job.Claims {
+		if strings.Trim(claim, plain+"=") == "" {
+			flags += ",claim=" + claim
+		}
+	}
+	if flags == "" {
+		return ""
+	}
+	return " --job " + flags[1:]
 }
 
 func (l *Local) status(w http.ResponseWriter, _ *http.Request) {
@@ -213,6 +268,10 @@ func (l *Local) fail(w http.ResponseWriter, err error) {
 		problem(w, http.StatusForbidden, "refused", "refused: this job may not read it, or there is no such credential")
 	case errors.Is(err, uplink.ErrNotReachable):
 		problem(w, http.StatusServiceUnavailable, "not_reachable", err.Error()+"; the agent holds no lease of it and keeps trying")
+	case errors.Is(err, uplink.ErrToken):
+		problem(w, http.StatusForbidden, "refused", "refused: "+err.Error())
+	case errors.Is(err, uplink.ErrUnjudged):
+		problem(w, http.StatusServiceUnavailable, "not_reachable", err.Error()+"; the server's log says more")
 	case errors.Is(err, workload.ErrGone), errors.Is(err, workload.ErrChanged):
 		problem(w, http.StatusForbidden, "refused", "the calling process changed while it was asking")
 	case errors.Is(err, secret.ErrFull):

@@ -100,7 +100,8 @@ func (u *Uplink) greet(ctx context.Context, c *connection) (err error) {
 		return err
 	}
 	hello := &wire.Hello{EnvelopeKey: recipient.PublicKey(), Os: runtime.GOOS + "/" + runtime.GOARCH, Version: u.version, Checkpoint: u.witness.show(c)}
-	for _, h := range u.to.Held() {
+	held := u.to.Held()
+	for _, h := range held[:min(len(held), wire.MaxHeld)] { // the others are leased anew when a job asks
 		hello.Held = append(hello.Held, &wire.Held{Credential: h.Credential, Version: h.Version, Terms: h.Terms})
 	}
 	if err := c.watch.Send(&wire.WatchRequest{Message: &wire.WatchRequest_Hello{Hello: hello}}); err != nil {

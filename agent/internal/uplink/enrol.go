@@ -50,7 +50,7 @@ func Enroll(ctx context.Context, e Enrolment) (*Identity, error) {
 	if err := durable.MkdirAll(e.State, 0o700); err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(filepath.Join(e.State, identityFile)); err == nil {
+	if Enrolled(e.State) {
 		return nil, fmt.Errorf("%w: to enrol it anew, stop the agent and remove %s", ErrEnrolled, filepath.Join(e.State, identityFile))
 	}
 	release, err := Lock(e.State)
@@ -84,6 +84,12 @@ func Enroll(ctx context.Context, e Enrolment) (*Identity, error) {
 	}
 	crash.Point("enrol.stored")
 	return LoadIdentity(e.State)
+}
+
+// Enrolled tells whether there is an identity in a state folder.
+func Enrolled(state string) bool {
+	_, err := os.Stat(filepath.Join(state, identityFile))
+	return err == nil
 }
 
 func checkRoot(der []byte, fingerprint string) error {

@@ -40,7 +40,8 @@ type Usage struct {
 }
 
 // reports waits to be sent. It is bounded: a read that finds no place is
-// refused, and refusals of the same user for the same reason share one.
+// refused, and refusals of one user in one unit and container for the same
+// reason share one.
 type reports struct {
 	wake chan struct{}
 
@@ -75,7 +76,8 @@ func (r *reports) add(use Usage) error {
 		return nil
 	}
 	same := slices.IndexFunc(r.refusals, func(o Usage) bool {
-		return o.Credential == use.Credential && o.Job.UID == use.Job.UID && o.Reason == use.Reason
+		return o.Credential == use.Credential && o.Job.UID == use.Job.UID && o.Job.Unit == use.Job.Unit &&
+			o.Job.Container == use.Job.Container && o.Reason == use.Reason
 	})
 	switch {
 	case same >= 0:
@@ -186,7 +188,7 @@ func (u *Uplink) send(ctx context.Context, agents wire.AgentsClient, batch []Usa
 			reason = fmt.Sprintf("%s, %d times", reason, use.times)
 		}
 		request.Usage = append(request.Usage, &wire.Usage{
-			Credential: use.Credential, Version: use.Version, Job: wire.FromJob(use.Job),
+			Credential: use.Credential, Version: use.Version, Job: wire.FromJob(use.Job.ForLog()),
 			Allowed: use.Allowed, Reason: reason, AgoMs: time.Since(use.At).Milliseconds(),
 		})
 	}

@@ -60,7 +60,7 @@ func (l *Leased) Wipe() {
 }
 
 // Lease asks the server for a credential on behalf of a job: ErrRefused,
-// ErrRevoked, ErrNotReachable, secret.ErrFull. The values count as the job's
+// ErrRevoked, ErrNotReachable, grant.ErrHashWanted, secret.ErrFull. The values count as the job's
 // user's, so that no user's leases fill the memory of all.
 func (u *Uplink) Lease(ctx context.Context, reference string, job grant.Job) (l *Leased, err error) {
 	err = u.ask(ctx, func(s *session) (err error) {

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/strongroom/strongroom/shared/crash"
+	"github.com/strongroom/strongroom/shared/grant"
 	"github.com/strongroom/strongroom/shared/secret"
 	"github.com/strongroom/strongroom/shared/wire"
 )
@@ -245,6 +246,8 @@ func toError(err error) error {
 		return ErrRevoked
 	case s.Code() == codes.PermissionDenied && s.Message() == wire.MessageFrozen:
 		return ErrFrozen
+	case s.Code() == codes.PermissionDenied && s.Message() == wire.MessageHash:
+		return grant.ErrHashWanted
 	case s.Code() == codes.PermissionDenied:
 		return ErrRefused
 	case s.Code() == codes.Canceled:

@@ -18,6 +18,7 @@ type peer struct {
 	// pidfd is nil on kernels before 6.5; then a process is told from a later one of the same number by its start time.
 	pidfd          *os.File
 	connected, job process
+	file           fileID // of the job's executable
 }
 
 // process names one process for good: the pair is not used again while the system is up.
@@ -104,7 +105,9 @@ func (c *Caller) attest() error {
 		return err
 	}
 	c.peer.connected, c.peer.job = peerFacts.process, jobFacts.process
+	c.peer.file = jobFacts.file
 	c.PID, c.Exe = jobFacts.pid, jobFacts.exe
+	c.Unit, c.Container = peerFacts.unit, peerFacts.container
 	if c.peer.pidfd == nil && peerFacts.zombie {
 		return ErrGone
 	}
@@ -163,7 +166,8 @@ func (c *Caller) Recheck() error {
 	if err := now.attest(); err != nil {
 		return fmt.Errorf("attesting the caller again: %w", err)
 	}
-	if now.PID != c.PID || now.Exe != c.Exe || now.peer.connected != c.peer.connected || now.peer.job != c.peer.job {
+	if now.PID != c.PID || now.Exe != c.Exe || now.Unit != c.Unit || now.Container != c.Container ||
+		now.peer.connected != c.peer.connected || now.peer.job != c.peer.job || now.peer.file != c.peer.file {
 		return fmt.Errorf("attesting the caller again: %w", ErrChanged)
 	}
 	return nil

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/strongroom/strongroom/test/kit"
 )
 
 // The test binary is the agent's "own binary" here, and a copy of it is a stranger. Both play the parts below.
@@ -34,6 +36,30 @@ func play(roles []string) int {
 			return 1
 		}
 		_, _ = io.Copy(io.Discard, conn)
+		return 0
+	case role == "exec": // connect, and on a byte become the program in roles[2], which is put in the place of one's own
+		conn, err := net.Dial("unix", roles[1])
+		if err != nil {
+			return 1
+		}
+		f, err := conn.(*net.UnixConn).File()
+		if err != nil {
+			return 1
+		}
+		if _, err := conn.Read(make([]byte, 1)); err != nil {
+			return 1
+		}
+		self := roles[3]
+		if os.Rename(roles[2], self) != nil || syscall.Dup3(int(f.Fd()), 0, 0) != nil { // which stays open, unlike f
+			return 1
+		}
+		if os.Setenv(rolesVariable, "stay") == nil {
+			_ = syscall.Exec(self, []string{self}, os.Environ())
+		}
+		return 1
+	case role == "stay": // with the connection that is the standard input
+		_, _ = os.Stdout.WriteString("here\n")
+		_, _ = io.Copy(io.Discard, os.Stdin)
 		return 0
 	case role == "leave": // connect, hand the connection to a process that stays, and end
 		conn, err := net.Dial("unix", roles[1])
@@ -99,11 +125,7 @@ func stranger(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(dir, "job")
-	if err := os.WriteFile(path, b, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return kit.Program(t, filepath.Join(dir, "job"), b)
 }
 
 func ownBinary(t *testing.T) string {
@@ -153,7 +175,7 @@ func attest(t *testing.T, conn *net.UnixConn) *Caller {
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("needs root: it starts processes as another user and in another mount namespace")
+		kit.Missing(t, "root, who starts processes as another user and in another mount namespace")
 	}
 }
 

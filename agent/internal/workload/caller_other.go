@@ -3,6 +3,7 @@
 package workload
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -18,6 +19,9 @@ func FromConn(*net.UnixConn) (*Caller, error) {
 
 // Recheck always refuses on this system.
 func (c *Caller) Recheck() error { return ErrGone }
+
+// ExeSHA256 is not known on this system.
+func (c *Caller) ExeSHA256(context.Context) string { return "" }
 
 // Close releases nothing on this system.
 func (c *Caller) Close() error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -24,8 +25,10 @@ type facts struct {
 	process
 	parent int32
 	zombie bool
-	exe    string // empty: not to be told, see Caller.Exe
-	own    bool   // it runs this program's own binary
+	group
+	exe  string // empty: not to be told, see Caller.Exe
+	file fileID // of exe
+	own  bool   // it runs this program's own binary
 }
 
 // procDir is an open /proc/PID. All that is read through it is of the one process, even if its number is used again:
@@ -44,8 +47,8 @@ func openProc(pid int32) (*procDir, error) {
 }
 
 // readJob answers the facts of the process itself and of the job behind it: the nearest process, starting with pid,
-// that does not run our own binary. Where no ancestor is that, or it is too far up, the job is pid with an unknown
-// executable.
+// that does not run our own binary. Where no ancestor in the same unit and container is that, or it is too far up, the
+// job is pid with an unknown executable: what starts a unit or a container (init, a container's runtime) is not its job.
 func readJob(pid int32) (peer, job facts, err error) {
 	p, err := openProc(pid)
 	if err != nil {
@@ -80,9 +83,12 @@ func readJob(pid int32) (peer, job facts, err error) {
 		if at, err = p.read(); err != nil {
 			return facts{}, facts{}, changed(err)
 		}
+		if at.group != peer.group {
+			break
+		}
 	}
 	job = peer
-	job.exe = ""
+	job.exe, job.file = "", fileID{}
 	return peer, job, nil
 }
 
@@ -93,8 +99,34 @@ func (p *procDir) read() (facts, error) {
 	if err != nil {
 		return facts{}, err
 	}
-	f.exe, f.own, err = p.executable()
+	if f.group, err = p.group(); err != nil {
+		return facts{}, err
+	}
+	f.exe, f.file, f.own, err = p.executable()
 	return f, err
+}
+
+// group is empty where the agent is not told, as without control groups.
+func (p *procDir) group() (group, error) {
+	fd, err := unix.Openat(int(p.dir.Fd()), "cgroup", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return group{}, onlyGone(err)
+	}
+	f := os.NewFile(uintptr(fd), "cgroup")
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxCgroup+1))
+	if err != nil || len(text) > maxCgroup {
+		return group{}, onlyGone(err)
+	}
+	return parseCgroup(text), nil
+}
+
+// onlyGone leaves of an error that the process has ended.
+func onlyGone(err error) error {
+	if errors.Is(err, unix.ESRCH) {
+		return err
+	}
+	return nil
 }
 
 func (p *procDir) stat() (facts, error) {
@@ -138,8 +170,8 @@ func parseStat(b []byte) (facts, error) {
 // ours is the agent's own process, which none of this changes for.
 var ours = sync.OnceValues(func() (self struct {
 	file  unix.Stat_t
-	path  string // from before any upgrade: the agent goes on running the replaced file, while jobs call the new one
-	mount string
+	path  string            // from before any upgrade: the agent goes on running the replaced file, while jobs call the new one
+	roots map[string]string // by mount namespace: where its paths begin for the agent
 }, err error) {
 	if err = unix.Stat("/proc/self/exe", &self.file); err != nil {
 		return self, fmt.Errorf("our own executable: %w", err)
@@ -147,39 +179,47 @@ var ours = sync.OnceValues(func() (self struct {
 	if self.path, err = os.Executable(); err != nil {
 		return self, fmt.Errorf("our own executable: %w", err)
 	}
-	if self.mount, err = os.Readlink("/proc/self/ns/mnt"); err != nil {
+	mount, err := os.Readlink("/proc/self/ns/mnt")
+	if err != nil {
 		return self, fmt.Errorf("our own mount namespace: %w", err)
+	}
+	// A service that is confined has a namespace of its own, made from the machine's, in which the jobs are.
+	self.roots = map[string]string{mount: ""}
+	if machine, err := os.Readlink("/proc/1/ns/mnt"); err == nil && machine != mount {
+		self.roots[machine] = "/proc/1/root"
 	}
 	return self, nil
 })
 
-// executable answers the program's path, empty where it does not hold for the agent, and whether it is our own.
-func (p *procDir) executable() (path string, own bool, err error) {
+// executable answers the program's path and file, empty where they do not hold for the agent, and whether it is our own.
+func (p *procDir) executable() (path string, file fileID, own bool, err error) {
 	self, err := ours()
 	if err != nil {
-		return "", false, err
+		return "", fileID{}, false, err
 	}
 	var running unix.Stat_t
 	switch err := unix.Fstatat(int(p.dir.Fd()), "exe", &running, 0); {
 	case errors.Is(err, unix.ESRCH):
-		return "", false, err
+		return "", fileID{}, false, err
 	case err != nil: // not allowed, or a kernel thread, or a process that is ending
-		return "", false, nil
+		return "", fileID{}, false, nil
 	}
 	own = sameFile(running, self.file)
-	if mount, err := p.readlink("ns/mnt"); err != nil || mount != self.mount {
-		return "", own, nil
+	mount, err := p.readlink("ns/mnt")
+	root, known := self.roots[mount]
+	if err != nil || !known {
+		return "", fileID{}, own, nil
 	}
 	link, err := p.readlink("exe")
 	if err != nil || !strings.HasPrefix(link, "/") {
-		return "", own, nil
+		return "", fileID{}, own, nil
 	}
 	// The link keeps the name of a file that was replaced, deleted or mounted over since.
 	var named unix.Stat_t
-	if err := unix.Stat(link, &named); err != nil || !sameFile(named, running) {
-		return "", own, nil
+	if err := unix.Stat(root+link, &named); err != nil || !sameFile(named, running) {
+		return "", fileID{}, own, nil
 	}
-	return link, own || link == self.path, nil
+	return link, idOf(running), own || link == self.path, nil
 }
 
 func sameFile(a, b unix.Stat_t) bool { return a.Dev == b.Dev && a.Ino == b.Ino }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"net/netip"
 
 	"github.com/spf13/cobra"
 
@@ -18,11 +19,14 @@ type settings struct {
 	Console      string `yaml:"console"`
 	KeyFile      string `yaml:"key_file"`
 	LockedMemory string `yaml:"locked_memory"`
+
+	OutboundAllow []string `yaml:"outbound_allow"`
 }
 
 func (a *app) serve() *cobra.Command {
 	var c server.Config
 	var config, passphrase, memory string
+	var open []string
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Serve the vault until SIGTERM",
@@ -31,11 +35,14 @@ func (a *app) serve() *cobra.Command {
   ready agents=HOST:PORT console=https://HOST:PORT sealed=false
 
 Without its key file or passphrase it serves sealed, as a vault that opens with shares always does at first: agents=-,
-and of strongroom's commands only status and unseal work.`,
+and of strongroom's commands only status and unseal work.
+
+Where the server asks other systems, such as the issuers of jobs' tokens, addresses of its own machine and link, of clouds'
+metadata and of no single machine are closed to it. --outbound-allow opens some of them.`,
 		Example: "  strongroom-server run --data /var/lib/strongroom --agents 0.0.0.0:7443 --console 0.0.0.0:8443",
 		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := configure(cmd, config, &memory, &c); err != nil {
+			if err := configure(cmd, config, &memory, &open, &c); err != nil {
 				return err
 			}
 			if cmd.Flags().Changed("passphrase") {
@@ -66,7 +73,8 @@ and of strongroom's commands only status and unseal work.`,
 	f.StringVar(&c.KeyFile, "key-file", "", "the key file that opens the vault; DIR/unseal.key where not given")
 	f.StringVar(&passphrase, "passphrase", "", "the passphrase that opens the vault, as `@FILE` or - for stdin")
 	f.StringVar(&memory, "locked-memory", "4MiB", "the `SIZE` of the memory that keys and values lie in")
-	f.StringVar(&config, "config", "", "a YAML `FILE` with data, agents, console, key_file and locked_memory; flags win over it")
+	f.StringArrayVar(&open, "outbound-allow", nil, "let the server connect to addresses in `CIDR` that are closed to it; may be repeated")
+	f.StringVar(&config, "config", "", "a YAML `FILE` with data, agents, console, key_file, locked_memory and outbound_allow; flags win over it")
 	return cmd
 }
 
@@ -80,7 +88,7 @@ func (a *app) passphrase(arena *secret.Arena, text string) (*secret.Buffer, erro
 }
 
 // configure takes from the file what no flag says.
-func configure(cmd *cobra.Command, file string, memory *string, c *server.Config) error {
+func configure(cmd *cobra.Command, file string, memory *string, open *[]string, c *server.Config) error {
 	s, err := cli.ReadSettings[settings](file)
 	if err != nil {
 		return err
@@ -90,8 +98,33 @@ func configure(cmd *cobra.Command, file string, memory *string, c *server.Config
 	cli.Setting(cmd, "console", &c.Console, s.Console)
 	cli.Setting(cmd, "key-file", &c.KeyFile, s.KeyFile)
 	cli.Setting(cmd, "locked-memory", memory, s.LockedMemory)
+	if !cmd.Flags().Changed("outbound-allow") {
+		*open = s.OutboundAllow
+	}
+	if c.OutboundAllow, err = prefixes(*open); err != nil {
+		return err
+	}
 	c.LockedMemory, err = cli.Size("locked-memory", *memory, server.LeastLockedMemory, 1<<30)
 	return err
+}
+
+// prefixes reads what --outbound-allow has.
+func prefixes(texts []string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, text := range texts {
+		p, err := netip.ParsePrefix(text)
+		switch {
+		case err != nil:
+			return nil, cli.Usagef("--outbound-allow %q: write addresses as 127.0.0.1/32 or fe80::/10", text)
+		case p.Addr().Is4In6():
+			return nil, cli.Usagef("--outbound-allow %s: write it as IPv4", p)
+		case p != p.Masked():
+			return nil, cli.Usagef("--outbound-allow %s: some bits behind the /%d are set; write %s, or %s/%d for this address alone",
+				p, p.Bits(), p.Masked(), p.Addr(), p.Addr().BitLen())
+		}
+		out = append(out, p)
+	}
+	return out, nil
 }
 
 func (a *app) announce(log *slog.Logger, r server.Ready) {

@@ -13,7 +13,7 @@ import (
 func (a *app) application() *cobra.Command {
 	return cli.Group("application", "The catalogue of applications that credentials are for",
 		"  strongroom application show generic-rest",
-		a.applicationList(), a.applicationShow())
+		a.applicationList(), a.applicationShow(), a.applicationImport(), a.applicationDelete())
 }
 
 func (a *app) applicationList() *cobra.Command {
@@ -27,19 +27,27 @@ func (a *app) applicationList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t := cli.Table{Head: []string{"NAME", "TITLE", "CATEGORY", "AUTH TYPES"}}
+			t := cli.Table{Head: []string{"NAME", "TITLE", "CATEGORY", "AUTH TYPES", "SOURCE"}}
 			for _, i := range list.Items {
-				t.Add(i.Name, i.Title, i.Category, i.AuthTypes)
+				t.Add(i.Name, i.Title, i.Category, i.AuthTypes, sourceOf(i))
 			}
 			return a.Show(list, t)
 		},
 	}
 }
 
+// sourceOf is where the definition comes from, and whether it is used.
+func sourceOf(app api.Application) string {
+	if app.Broken != "" {
+		return app.Source + ", not used"
+	}
+	return app.Source
+}
+
 func (a *app) applicationShow() *cobra.Command {
 	return &cobra.Command{
 		Use:     "show APP",
-		Short:   "Show an application and the fields of its credentials",
+		Short:   "Show an application and the fields of its credentials; --json has its whole definition",
 		Example: "  strongroom application show generic-rest",
 		Args:    cli.Takes("APP"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -51,6 +59,13 @@ func (a *app) applicationShow() *cobra.Command {
 			t.Add("name", app.Name)
 			t.Add("title", app.Title)
 			t.Add("category", app.Category)
+			t.Add("source", sourceOf(app.Application))
+			if app.Broken != "" {
+				t.Add("not used", app.Broken)
+			}
+			if app.Updated != nil {
+				t.Add("imported", cli.Cell(app.Updated)+" by "+app.UpdatedBy)
+			}
 			for _, authType := range slices.Sorted(maps.Keys(app.Fields)) {
 				for _, f := range app.Fields[authType] {
 					flag := map[bool]string{true: "--secret", false: "--field"}[f.Secret]

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"strings"
-
 	"github.com/spf13/cobra"
 
 	"github.com/strongroom/strongroom/shared/api"
@@ -22,7 +20,7 @@ func (a *app) grantAdd() *cobra.Command {
 		Use:   "add NAME (--credential REF | --application APP | --tag KEY=VALUE)... (--host ID | --host-label KEY=VALUE | --any-host)...",
 		Short: "Allow hosts and their jobs to use credentials",
 		Long: `Allow hosts and their jobs to use credentials. Credentials, applications and tags add up, and so do the kinds of hosts.
-Without --job-user every job on the host may.`,
+Of the kinds of --job-… that are given all must match, each by any of its values; without any, every job on the host may.`,
 		Example: "  strongroom grant add nightly --credential crm --host-label role=etl --job-user etl --ttl 15m",
 		Args:    cli.Takes("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -50,7 +48,7 @@ func grantFlags(cmd *cobra.Command, g *api.GrantRule, until *timeFlag) {
 	flags.StringArrayVar(&g.Hosts, "host", nil, "a host, `ID`")
 	flags.StringArrayVar(&g.HostLabels, "host-label", nil, "every host with a label, `KEY=VALUE`")
 	flags.BoolVar(&g.AnyHost, "any-host", false, "every host")
-	flags.StringArrayVar(&g.JobUsers, "job-user", nil, "only jobs of this user on the host, `NAME` or uid")
+	jobFlags(cmd, &g.Jobs)
 	flags.StringVar(&g.Access, "access", "", "`read` gives the value, use acts with it (default read)")
 	flags.Var(durationFlag{&g.TTL}, "ttl", "how long a lease lasts (default 15m)")
 	flags.Var(durationFlag{&g.Offline}, "offline", "how long a lease is served after its end without contact (default 0s)")
@@ -100,7 +98,6 @@ func replaceChanged(cmd *cobra.Command, rule, given api.GrantRule) api.GrantRule
 		"host":        func() { rule.Hosts = given.Hosts },
 		"host-label":  func() { rule.HostLabels = given.HostLabels },
 		"any-host":    func() { rule.AnyHost = given.AnyHost },
-		"job-user":    func() { rule.JobUsers = given.JobUsers },
 		"access":      func() { rule.Access = given.Access },
 		"ttl":         func() { rule.TTL = given.TTL },
 		"offline":     func() { rule.Offline = given.Offline },
@@ -110,6 +107,7 @@ func replaceChanged(cmd *cobra.Command, rule, given api.GrantRule) api.GrantRule
 			replace()
 		}
 	}
+	replaceJobs(cmd, &rule.Jobs, &given.Jobs)
 	return rule
 }
 
@@ -131,7 +129,7 @@ func checkGrant(cmd *cobra.Command, g api.GrantRule) error {
 			}
 		}
 	}
-	return nil
+	return checkJobs(g.Jobs)
 }
 
 func (a *app) grantList() *cobra.Command {
@@ -145,9 +143,9 @@ func (a *app) grantList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t := cli.Table{Head: []string{"NAME", "CREDENTIALS", "HOSTS", "JOB USERS", "ACCESS", "TTL", "OFFLINE", "UNTIL"}}
+			t := cli.Table{Head: []string{"NAME", "CREDENTIALS", "HOSTS", "JOBS", "ACCESS", "TTL", "OFFLINE", "UNTIL"}}
 			for _, g := range list.Items {
-				t.Add(g.Name, grantCredentials(&g), grantHosts(&g), g.JobUsers, g.Access, g.TTL, g.Offline, g.Until)
+				t.Add(g.Name, grantCredentials(&g), grantHosts(&g), jobList(&g.Jobs), g.Access, g.TTL, g.Offline, g.Until)
 			}
 			return a.Show(list, t)
 		},
@@ -199,7 +197,7 @@ func grantTable(g *api.Grant) cli.Table {
 	t.Add("name", g.Name)
 	t.Add("credentials", grantCredentials(g))
 	t.Add("hosts", grantHosts(g))
-	t.Add("job users", g.JobUsers)
+	jobRows(&t, &g.Jobs)
 	t.Add("access", g.Access)
 	t.Add("ttl", g.TTL)
 	t.Add("offline", g.Offline)
@@ -233,9 +231,9 @@ func (a *app) grantRevoke() *cobra.Command {
 
 func (a *app) explain() *cobra.Command {
 	var in api.ExplainRequest
-	var job string
+	var job []string
 	cmd := &cobra.Command{
-		Use:     "explain --host ID --credential REF [--job user=NAME,unit=UNIT,exe=PATH]",
+		Use:     "explain --host ID --credential REF [--job " + jobForm + "]...",
 		Short:   "Say whether a job would get a credential, and why: exit code 0 allowed, 3 not",
 		Example: "  strongroom explain --host h7x2 --credential crm --job user=etl",
 		Args:    cli.Takes(),
@@ -268,29 +266,6 @@ func (a *app) explain() *cobra.Command {
 	flags.SortFlags = false
 	flags.StringVar(&in.Host, "host", "", "the host's `ID`")
 	flags.StringVar(&in.Credential, "credential", "", "the credential, `REF`")
-	flags.StringVar(&job, "job", "", "the job: user=`NAME`,unit=UNIT,exe=PATH")
+	flags.StringArrayVar(&job, "job", nil, "the `JOB`: what is known of it, in one text or several; a comma in a value is written \\,")
 	return cmd
-}
-
-// parseJob reads user=U,unit=U,exe=PATH. A comma within a value is kept where
-// no known name follows it.
-func parseJob(text string) (job api.Job, err error) {
-	if text == "" {
-		return job, nil
-	}
-	parts := map[string]*string{"user": &job.User, "unit": &job.Unit, "exe": &job.Exe}
-	var last *string
-	for _, piece := range strings.Split(text, ",") {
-		name, value, found := strings.Cut(piece, "=")
-		part := parts[name]
-		switch {
-		case found && part != nil && *part == "" && value != "":
-			*part, last = value, part
-		case last != nil && (!found || part == nil):
-			*last += "," + piece
-		default:
-			return job, cli.Usagef("--job: wanted is user=NAME,unit=UNIT,exe=PATH, each at most once")
-		}
-	}
-	return job, nil
 }

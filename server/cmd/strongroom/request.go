@@ -34,6 +34,9 @@ yourself. Its owner answers.`,
 			case in.Access != "use" && in.Access != "read":
 				return cli.Usagef("--access is use or read")
 			}
+			if err := checkJobs(in.Jobs); err != nil {
+				return err
+			}
 			in.Credential = args[0]
 			r, err := call(a, func(c *api.Client) (*api.Request, error) { return c.MakeRequest(cmd.Context(), in) })
 			if err != nil {
@@ -47,7 +50,7 @@ yourself. Its owner answers.`,
 	flags.StringVar(&in.Reason, "reason", "", "what it is for, `TEXT`")
 	flags.StringVar(&in.Access, "access", "", "`use|read`")
 	flags.StringVar(&in.Host, "host", "", "for jobs on the host `ID`")
-	flags.StringArrayVar(&in.JobUsers, "job-user", nil, "for jobs of `USER` only")
+	jobFlags(cmd, &in.Jobs)
 	return cmd
 }
 
@@ -60,7 +63,7 @@ func requestTable(r *api.Request) cli.Table {
 	t.Add("reason", r.Reason)
 	t.Add("access", r.Access)
 	t.Add("host", r.Host)
-	t.Add("job users", r.JobUsers)
+	jobRows(&t, &r.Jobs)
 	t.Add("created", r.Created)
 	if r.Until != nil {
 		t.Add("until", r.Until)
@@ -79,9 +82,9 @@ func (a *app) requestList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t := cli.Table{Head: []string{"NUMBER", "CREDENTIAL", "STATUS", "REQUESTER", "ACCESS", "HOST", "REASON"}}
+			t := cli.Table{Head: []string{"NUMBER", "CREDENTIAL", "STATUS", "REQUESTER", "ACCESS", "HOST", "JOBS", "REASON"}}
 			for _, r := range list.Items {
-				t.Add(r.Number, r.Credential, r.Status, r.Requester, r.Access, r.Host, r.Reason)
+				t.Add(r.Number, r.Credential, r.Status, r.Requester, r.Access, r.Host, jobList(&r.Jobs), r.Reason)
 			}
 			return a.Show(list, t)
 		},

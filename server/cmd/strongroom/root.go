@@ -39,7 +39,7 @@ func (a *app) run(args []string) error {
 
 func (a *app) root() *cobra.Command {
 	root := cli.Group(a.Name, "Keep credentials in one vault and hand each job just what it may have",
-		"  strongroom login --server https://vault.example.com:8443 --ca-fingerprint sha256:… --user alice",
+		"  strongroom login --server https://vault.example.com:8443 --ca-fingerprint sha256:… --user alice --password @pw.txt",
 		a.login(), a.logout(), a.whoami(),
 		a.status(), a.seal(), a.unseal(), a.slot(), a.rekey(), a.backup(),
 		a.credential(), a.application(), a.grant(), a.explain(), a.request(), a.host(), a.user(), a.role(), a.factor(), a.token(), a.setting(), a.audit(),

@@ -39,8 +39,13 @@ var answers = map[string]string{
 	"POST /v1/seal":  `{"sealed":true}`,
 	"GET /v1/whoami": `{"user":"alice","role":"admin","permissions":["host.view","host.join"],"token":{"name":"login","expires":"2030-01-02T03:04:05Z"}}`,
 
-	"GET /v1/applications":              `{"items":[{"name":"generic-rest","title":"REST","category":"generic","auth_types":["basic","api_key"]}]}`,
-	"GET /v1/applications/generic-rest": `{"name":"generic-rest","title":"REST","category":"generic","auth_types":["basic"],"fields":{"basic":[{"name":"url","secret":false,"required":true,"help":"the base"},{"name":"password","secret":true,"required":true,"help":"the password"}]}}`,
+	"GET /v1/applications": `{"items":[{"name":"generic-rest","title":"REST","category":"generic","auth_types":["basic","api_key"],"source":"built-in","revision":1},` +
+		`{"name":"acme-erp","title":"Acme","category":"erp","auth_types":["basic"],"source":"added","revision":7},{"name":"old","title":"","category":"","auth_types":[],"source":"added","revision":8,"broken":"line 1: there is no key later here"}]}`,
+	"GET /v1/applications/generic-rest": `{"name":"generic-rest","title":"REST","category":"generic","auth_types":["basic"],"source":"built-in","revision":1,"fields":{"basic":[{"name":"url","secret":false,"required":true,"help":"the base"},{"name":"password","secret":true,"required":true,"help":"the password"}]}}`,
+	"GET /v1/applications/acme-erp":     `{"name":"acme-erp","title":"Acme","category":"erp","auth_types":[],"source":"added","revision":7,"fields":{},"password_policy":{},"updated":"2026-01-03T03:04:05Z","updated_by":"bob","definition":{"name":"acme-erp"}}`,
+	"PUT /v1/applications/acme-erp":     `{"name":"acme-erp","outcome":"changed","source":"added","differences":[{"what":"origins","removed":["basic: https://a.example"],"added":["basic: https://b.example"]},{"what":"env","removed":[],"added":["basic: ACME_USER is username"]}]}`,
+	"PUT /v1/applications/generic-rest": `{"name":"generic-rest","outcome":"unchanged","source":"override","differences":[]}`,
+	"DELETE /v1/applications/acme-erp":  `{"name":"acme-erp","outcome":"deleted","differences":[{"what":"auth types","removed":["basic"],"added":[]}]}`,
 
 	"GET /v1/credentials": `{"items":[{"name":"crm","kind":"app","application":"generic-rest","auth_type":"basic","owner":"alice","default":true,"version":2,` +
 		`"created":"2026-01-02T03:04:05Z","updated":"2026-01-03T03:04:05Z","expires":null,"disconnected":null,"health":"unknown","tags":{"env":"prod","a":"<b>\u001b[31m"}}]}`,
@@ -54,6 +59,8 @@ var answers = map[string]string{
 
 	"POST /v1/grants":           `{"name":"nightly","credentials":["crm"],"applications":[],"tags":[],"hosts":[],"host_labels":["role=etl"],"any_host":false,"job_users":["etl"],"access":"read","ttl":"15m","offline":"0s","until":null,"created":"2026-01-03T03:04:05Z","created_by":"alice"}`,
 	"GET /v1/grants":            `{"items":[]}`,
+	"GET /v1/grants/nightly":    `{"name":"nightly","credentials":["crm"],"any_host":true,"job_users":["etl"],"job_exes":["/x"],"access":"read","ttl":"15m","offline":"0s","until":null,"revision":3}`,
+	"PUT /v1/grants/nightly":    `{"name":"nightly","credentials":["crm"],"any_host":true,"job_users":["etl"],"job_units":["a.service"],"access":"read","ttl":"15m","offline":"0s","until":null}`,
 	"DELETE /v1/grants/nightly": `{"revoked":"nightly","leases_ended":1}`,
 
 	"GET /v1/hosts":              `{"items":[{"id":"h1","name":"runner1","labels":{},"os":"linux","version":"1.0.0","enrolled":"2026-01-03T03:04:05Z","last_seen":null,"connected":true,"revoked":false}]}`,

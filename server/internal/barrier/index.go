@@ -56,7 +56,7 @@ type entry struct {
 
 // index holds an entry for every record but the root record, by kind and ID.
 type index struct {
-	records map[Kind]map[string]entry
+	records map[Kind]*shelf
 	under   map[uint32]int // how many records are under each key
 }
 
@@ -68,37 +68,38 @@ type recordName struct {
 // changes is what a transaction will do to the index; nil stands for a deletion.
 type changes map[recordName]*entry
 
-func newIndex() index { return index{map[Kind]map[string]entry{}, map[uint32]int{}} }
+func newIndex() index { return index{map[Kind]*shelf{}, map[uint32]int{}} }
 
-func (x index) get(kind Kind, id string) (entry, bool) {
-	e, known := x.records[kind][id]
-	return e, known
-}
+func (x index) get(kind Kind, id string) (entry, bool) { return x.records[kind].get(id) }
 
 func (x index) set(kind Kind, id string, e entry) {
 	of := x.records[kind]
 	if of == nil {
-		of = map[string]entry{}
+		of = &shelf{}
 		x.records[kind] = of
 	}
-	if old, known := of[id]; known {
+	if old, replaced := of.set(id, e); replaced {
 		x.under[old.key]--
 	}
 	x.under[e.key]++
-	of[id] = e
 }
 
 func (x index) apply(c changes) {
 	for name, e := range c {
 		if e != nil {
 			x.set(name.kind, name.id, *e)
-			continue
-		}
-		if old, known := x.get(name.kind, name.id); known {
+		} else if old, removed := x.records[name.kind].remove(name.id); removed {
 			x.under[old.key]--
-			delete(x.records[name.kind], name.id)
 		}
 	}
+}
+
+// count is the number of records of a kind.
+func (x index) count(kind Kind) int {
+	if of := x.records[kind]; of != nil {
+		return of.length
+	}
+	return 0
 }
 
 // length is the number of records, the keyring's not counted, and of those that are not under the key of that number.
@@ -121,31 +122,72 @@ func entryOf(r record) entry {
 
 // term appends its message to scratch, which the next call can use again.
 func (k *keyring) term(scratch []byte, e *entry, kind Kind, id string) (sum, []byte) {
-	scratch = appendText(appendText(scratch[:0], string(kind)), id)
-	scratch = binary.BigEndian.AppendUint64(scratch, e.commit)
-	scratch = append(scratch, e.digest[:]...)
+	scratch = appendTerm(scratch[:0], e, kind, id)
 	return sumOf(secret.MAC(k.setHash, scratch)), scratch
 }
 
-// sum is the set hash of all records as they will be with this transaction.
-func (tx *Tx) sum() (set sum) {
-	var scratch []byte
-	add := func(kind Kind, id string, e *entry) {
-		var term sum
-		term, scratch = tx.keys.term(scratch, e, kind, id)
-		set = set.plus(term)
+// appendTerm appends what a record's term is the code of.
+func appendTerm(b []byte, e *entry, kind Kind, id string) []byte {
+	b = appendText(appendText(b, string(kind)), id)
+	b = binary.BigEndian.AppendUint64(b, e.commit)
+	return append(b, e.digest[:]...)
+}
+
+// maxTerm is the longest message of a term.
+const maxTerm = 4 + maxKind + 4 + maxID + 8 + sha256.Size
+
+// summing adds up the terms of many records, some at a time.
+type summing struct {
+	under    *secret.Buffer // the set-hash key
+	text     []byte         // the messages, one behind the other; it never grows
+	messages [][]byte
+	macs     [][sha256.Size]byte
+	total    sum
+}
+
+func newSumming(under *secret.Buffer) *summing {
+	return &summing{under: under, text: make([]byte, 0, chunkRecords*maxTerm), macs: make([][sha256.Size]byte, chunkRecords)}
+}
+
+func (s *summing) add(kind Kind, id string, e *entry) {
+	at := len(s.text)
+	s.text = appendTerm(s.text, e, kind, id)
+	s.messages = append(s.messages, s.text[at:])
+	if len(s.messages) == chunkRecords {
+		s.flush()
 	}
+}
+
+func (s *summing) flush() {
+	secret.MACs(s.macs, s.under, s.messages)
+	for _, mac := range s.macs[:len(s.messages)] {
+		s.total = s.total.plus(sumOf(mac))
+	}
+	s.text, s.messages = s.text[:0], s.messages[:0]
+}
+
+// take returns the sum of what was added since the last time.
+func (s *summing) take() sum {
+	s.flush()
+	total := s.total
+	s.total = sum{}
+	return total
+}
+
+// sum is the set hash of all records as they will be with this transaction.
+func (tx *Tx) sum() sum {
+	all := newSumming(tx.keys.setHash)
 	for kind, of := range tx.b.index.records {
-		for id, e := range of {
+		of.each(func(id string, e *entry) {
 			if _, changed := tx.changes[recordName{kind, id}]; !changed {
-				add(kind, id, &e)
+				all.add(kind, id, e)
 			}
-		}
+		})
 	}
 	for name, e := range tx.changes {
 		if e != nil {
-			add(name.kind, name.id, e)
+			all.add(name.kind, name.id, e)
 		}
 	}
-	return set
+	return all.take()
 }

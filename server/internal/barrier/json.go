@@ -23,17 +23,6 @@ func (tx *Tx) GetJSON(kind Kind, id string, doc any) error {
 	return decode(kind, id, text, doc)
 }
 
-// ScanJSON calls fn with every record of a kind that PutJSON wrote.
-func ScanJSON[T any](tx *Tx, kind Kind, fn func(T) error) error {
-	return tx.Scan(kind, func(id string, text []byte) error {
-		var doc T
-		if err := decode(kind, id, text, &doc); err != nil {
-			return err
-		}
-		return fn(doc)
-	})
-}
-
 // decode keeps encoding/json's error to itself: it may quote what it read.
 func decode(kind Kind, id string, text []byte, doc any) error {
 	if json.Unmarshal(text, doc) != nil {

@@ -1,7 +1,9 @@
 package barrier
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -22,13 +24,14 @@ const (
 
 // chunk is some records on their way through the loader.
 type chunk struct {
-	data    []byte // each record's key and value, one behind the other
-	sizes   []sizes
-	entries []entry  // what is known of each
-	names   []string // and its key in the store
-	set     sum
-	err     error
-	done    chan struct{}
+	number       int64
+	keys, values []byte // each record's, one behind the other
+	sizes        []sizes
+	entries      []entry  // what is known of each
+	names        []string // and its key in the store
+	set          sum
+	err          error
+	done         chan struct{}
 }
 
 type sizes struct{ key, value int }
@@ -40,9 +43,10 @@ type loader struct {
 	work    chan *chunk // for the workers
 	ordered chan *chunk // the same, for the index
 	free    chan *chunk
-	failed  atomic.Bool // a chunk has a fault: nothing behind it counts
-	large   sync.Mutex  // held while a record is decrypted that does not fit a worker's own buffer
-	roomy   bool        // the arena has room for the workers' buffers and the largest record besides
+	handed  int64        // how many chunks were handed out
+	failed  atomic.Int64 // the first chunk that is known to have a fault: nothing behind it counts
+	large   sync.Mutex   // held while a record is decrypted that does not fit a worker's own buffer
+	roomy   bool         // the arena has room for the workers' buffers and the largest record besides
 }
 
 // loadIndex decrypts every record and builds the index, which must be the set that the root record speaks of.
@@ -53,6 +57,7 @@ func (tx *Tx) loadIndex() error {
 		b: tx.b, keys: tx.keys,
 		work: make(chan *chunk, chunks), ordered: make(chan *chunk, chunks), free: make(chan *chunk, chunks),
 	}
+	l.failed.Store(math.MaxInt64)
 	l.roomy = tx.b.arena.Size()-tx.b.arena.InUse() > workers*checkerRoom+MaxPlaintext
 	for range chunks {
 		l.free <- &chunk{}
@@ -84,14 +89,14 @@ func (tx *Tx) loadIndex() error {
 func (l *loader) read(tx *Tx) error {
 	c := l.next()
 	err := tx.store.Scan(nil, func(key, value []byte) error {
-		if l.failed.Load() {
+		if l.failed.Load() < l.handed {
 			return errEnough
 		}
-		if len(c.sizes) == chunkRecords || len(c.sizes) > 0 && len(c.data)+len(value) > chunkBytes {
+		if len(c.sizes) == chunkRecords || len(c.sizes) > 0 && len(c.values)+len(value) > chunkBytes {
 			l.hand(c)
 			c = l.next()
 		}
-		c.data = append(append(c.data, key...), value...)
+		c.keys, c.values = append(c.keys, key...), append(c.values, value...)
 		c.sizes = append(c.sizes, sizes{len(key), len(value)})
 		return nil
 	})
@@ -101,11 +106,14 @@ func (l *loader) read(tx *Tx) error {
 
 func (l *loader) next() *chunk {
 	c := <-l.free
-	*c = chunk{data: c.data[:0], sizes: c.sizes[:0], entries: c.entries[:0], names: c.names[:0], done: make(chan struct{})}
+	*c = chunk{keys: c.keys[:0], values: c.values[:0], sizes: c.sizes[:0], entries: c.entries[:0], names: c.names[:0],
+		done: make(chan struct{})}
 	return c
 }
 
 func (l *loader) hand(c *chunk) {
+	c.number = l.handed
+	l.handed++
 	l.ordered <- c
 	l.work <- c
 }
@@ -119,8 +127,8 @@ func (l *loader) collect() (set sum, fault error) {
 			l.take(c)
 			set = set.plus(c.set)
 		}
-		if cap(c.data) > chunkBytes {
-			c.data = nil // a large record's
+		if cap(c.values) > 2*chunkBytes {
+			c.values = nil // a large record's
 		}
 		l.free <- c
 	}
@@ -136,83 +144,129 @@ func (l *loader) take(c *chunk) {
 	}
 }
 
-// open is a worker. Where the arena is too full for a checker all records are taken for large ones.
+// opener is a worker.
+type opener struct {
+	*loader
+	// The arena's room for what is decrypted; nil where the arena is too full for one: all records are taken for large.
+	checker *secret.Checker
+	terms   *summing
+
+	// Records that wait for the checker, all under one key: what is checked, and where in the store it is.
+	sealed []secret.Sealed
+	names  []string
+	bound  []byte // what their ciphertexts are bound to; it never grows
+	key    *secret.Buffer
+}
+
+// open takes chunks until there are no more.
 func (l *loader) open() {
-	var checker *secret.Checker
+	o := &opener{loader: l, terms: newSumming(l.keys.setHash), bound: make([]byte, 0, chunkRecords*maxAssociated)}
 	if l.roomy {
-		var err error
-		if checker, err = l.b.arena.NewChecker(checkerRoom); err == nil {
+		if checker, err := l.b.arena.NewChecker(checkerRoom); err == nil { // or somebody else was quicker
+			o.checker = checker
 			defer checker.Wipe()
-		} else {
-			checker = nil // somebody else was quicker
 		}
 	}
 	for c := range l.work {
-		if !l.failed.Load() {
-			if c.err = l.openChunk(c, checker); c.err != nil {
-				l.failed.Store(true)
+		if c.number < l.failed.Load() {
+			if c.err = o.openChunk(c); c.err != nil {
+				l.fail(c.number)
 			}
 		}
 		close(c.done)
 	}
 }
 
-func (l *loader) openChunk(c *chunk, checker *secret.Checker) error {
-	var scratch []byte
-	rest := c.data
+// fail notes that a chunk has a fault.
+func (l *loader) fail(chunk int64) {
+	for {
+		first := l.failed.Load()
+		if first <= chunk || l.failed.CompareAndSwap(first, chunk) {
+			return
+		}
+	}
+}
+
+func (o *opener) openChunk(c *chunk) error {
+	keys, values := string(c.keys), c.values
 	for _, size := range c.sizes {
-		name, raw := string(rest[:size.key]), rest[size.key:size.key+size.value]
-		rest = rest[size.key+size.value:]
-		e, err := l.openRecord(name, raw, checker)
+		name, raw := keys[:size.key], values[:size.value]
+		keys, values = keys[size.key:], values[size.value:]
+		e, err := o.openRecord(name, raw)
 		if err != nil {
-			return err
+			return cmp.Or(o.check(), err) // a record before it may be at fault, too
 		}
 		c.names, c.entries = append(c.names, name), append(c.entries, e)
-		if e.commit == 0 {
-			continue
-		}
-		kind, id, _ := cutKey(name)
-		var term sum
-		term, scratch = l.keys.term(scratch, &e, kind, id)
-		c.set = c.set.plus(term)
 	}
+	if err := o.check(); err != nil {
+		return err
+	}
+	c.set = o.terms.take()
 	return nil
 }
 
-// openRecord gives no entry for the root record, which loadRoot has opened.
-func (l *loader) openRecord(name string, raw []byte, checker *secret.Checker) (entry, error) {
+// openRecord gives no entry for the root record, which loadRoot has opened. What it does not open at once waits for
+// check.
+func (o *opener) openRecord(name string, raw []byte) (entry, error) {
 	kind, id, err := splitKey(name)
 	if err != nil || kind == kindRoot && id == onlyID {
 		return entry{}, err
 	}
-	r, err := l.b.decode(raw, kind, id)
+	r, err := o.b.decode(raw, kind, id)
 	if err != nil {
 		return entry{}, err
 	}
-	if r.commit > l.b.root.commit || r.epoch > l.b.epoch || r.commit == 0 {
+	if r.commit > o.b.root.commit || r.epoch > o.b.epoch || r.commit == 0 {
 		return entry{}, fmt.Errorf("%w: %s/%s is of commit %d, epoch %d, the root record of %d, epoch %d",
-			ErrRollback, kind, id, r.commit, r.epoch, l.b.root.commit, l.b.epoch)
+			ErrRollback, kind, id, r.commit, r.epoch, o.b.root.commit, o.b.epoch)
 	}
 	if kind != kindKeyring { // which loadKeyring has opened
-		if err := l.tryOpen(r, kind, id, checker); err != nil {
-			return entry{}, fmt.Errorf("%s/%s: %w", kind, id, err)
+		if err := o.tryOpen(name, r, kind, id); err != nil {
+			return entry{}, err
 		}
 	}
-	return entryOf(r), nil
+	e := entryOf(r)
+	o.terms.add(kind, id, &e)
+	return e, nil
 }
 
-func (l *loader) tryOpen(r record, kind Kind, id string, checker *secret.Checker) error {
-	key, err := l.keys.key(r.keyNumber)
+func (o *opener) tryOpen(name string, r record, kind Kind, id string) error {
+	key, err := o.keys.key(r.keyNumber)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	if checker != nil && len(r.ciphertext) <= checkerRoom {
-		return named(checker.Check(key, r.salt, recordInfo, zeroNonce[:], r.ciphertext, associated(r.header, kind, id)))
+	if o.checker != nil && len(r.ciphertext) <= checkerRoom {
+		if key != o.key {
+			if err := o.check(); err != nil {
+				return err
+			}
+			o.key = key
+		}
+		at := len(o.bound)
+		o.bound = appendAssociated(o.bound, r.header, kind, id)
+		o.sealed = append(o.sealed, secret.Sealed{Salt: r.salt, Ciphertext: r.ciphertext, AD: o.bound[at:]})
+		o.names = append(o.names, name)
+		return nil
 	}
-	l.large.Lock()
-	defer l.large.Unlock()
-	var plaintext *secret.Buffer
-	plaintext, err = r.open(l.b.arena, key, kind, id)
+	o.large.Lock()
+	defer o.large.Unlock()
+	plaintext, err := r.open(o.b.arena, key, kind, id)
 	plaintext.Wipe()
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// check decrypts the records that wait for it.
+func (o *opener) check() error {
+	if len(o.sealed) == 0 {
+		return nil
+	}
+	failed, err := o.checker.Check(o.key, recordInfo, zeroNonce[:], o.sealed)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", o.names[failed], named(err))
+	}
+	o.sealed, o.names, o.bound = o.sealed[:0], o.names[:0], o.bound[:0]
 	return err
 }

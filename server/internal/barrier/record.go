@@ -83,9 +83,15 @@ func decodeRecord(b []byte) (record, error) {
 
 // associated is what a record's ciphertext is bound to.
 func associated(h header, kind Kind, id string) []byte {
-	ad := make([]byte, 0, headerSize+8+len(kind)+len(id))
-	return appendText(appendText(h.append(ad), string(kind)), id)
+	return appendAssociated(make([]byte, 0, headerSize+8+len(kind)+len(id)), h, kind, id)
 }
+
+func appendAssociated(b []byte, h header, kind Kind, id string) []byte {
+	return appendText(appendText(h.append(b), string(kind)), id)
+}
+
+// maxAssociated is the most that a ciphertext is bound to, in bytes.
+const maxAssociated = headerSize + 4 + maxKind + 4 + maxID
 
 // appendText appends the length of s as a u32, and s, so that no two lists of texts give the same bytes.
 func appendText(b []byte, s string) []byte {
@@ -151,8 +157,15 @@ func cutKey(key string) (kind Kind, id string, ok bool) {
 }
 
 func (k Kind) valid() bool {
-	return len(k) > 0 && len(k) <= maxKind && k[0] >= 'a' && k[0] <= 'z' &&
-		strings.Trim(string(k), "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+	if len(k) == 0 || len(k) > maxKind || k[0] < 'a' || k[0] > 'z' {
+		return false
+	}
+	for _, c := range []byte(k) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return true
 }
 
 // checkCaller refuses what a caller of this package may not name.

@@ -176,7 +176,7 @@ func (tx *Tx) lookup(kind Kind, id string) (entry, bool) {
 }
 
 func (tx *Tx) count(kind Kind) int {
-	n := len(tx.b.index.records[kind])
+	n := tx.b.index.count(kind)
 	for name, e := range tx.changes {
 		if name.kind != kind {
 			continue

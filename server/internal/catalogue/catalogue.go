@@ -1,7 +1,7 @@
 // Package catalogue knows the applications that credentials are for: their auth types and fields, where they are
 // reached, how a credential goes on their requests, and what their own tools read. It reads what package configs
-// embeds, and an admin's folder that adds to it or overrides it. It decides nothing about any credential and calls
-// nobody.
+// embeds, and takes further definitions that add to these or override them. It stores nothing, decides nothing about any
+// credential and calls nobody.
 package catalogue
 
 import (
@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -26,29 +27,32 @@ const (
 	maxFiles = 1000
 )
 
-// Catalogue is the set of applications. It does not change after Load.
+// Catalogue is the set of applications. It does not change.
 type Catalogue struct {
 	applications []Application // by name
 }
 
-// Load reads and checks every applications/*.yaml of files and every *.yaml of the overriding folders. An application
-// of a later folder takes the place of the one of its name. An error names the file and the field.
-func Load(files fs.FS, overrides ...fs.FS) (*Catalogue, error) {
+// Load reads and checks every applications/*.yaml of files. An error names the file and the field.
+func Load(files fs.FS) (*Catalogue, error) {
 	byName := map[string]Application{}
 	if err := read(files, "applications", byName); err != nil {
 		return nil, err
 	}
-	for _, override := range overrides {
-		if err := read(override, ".", byName); err != nil {
-			return nil, err
-		}
+	return catalogueOf(byName), nil
+}
+
+// With is the catalogue with these applications in it, each in the place of the one of its name.
+func (c *Catalogue) With(applications ...Application) *Catalogue {
+	byName := make(map[string]Application, len(c.applications)+len(applications))
+	for _, app := range slices.Concat(c.applications, applications) {
+		byName[app.Name] = app
 	}
-	c := &Catalogue{}
-	for _, app := range byName {
-		c.applications = append(c.applications, app)
-	}
-	slices.SortFunc(c.applications, func(a, b Application) int { return strings.Compare(a.Name, b.Name) })
-	return c, nil
+	return catalogueOf(byName)
+}
+
+func catalogueOf(byName map[string]Application) *Catalogue {
+	byOrder := func(a, b Application) int { return strings.Compare(a.Name, b.Name) }
+	return &Catalogue{applications: slices.SortedFunc(maps.Values(byName), byOrder)}
 }
 
 func read(files fs.FS, dir string, into map[string]Application) error {
@@ -98,11 +102,12 @@ func (c *Catalogue) List() []Application { return slices.Clone(c.applications) }
 
 // Get returns one application or ErrUnknown with the names that exist.
 func (c *Catalogue) Get(name string) (Application, error) {
+	i, found := slices.BinarySearchFunc(c.applications, name, func(a Application, name string) int { return strings.Compare(a.Name, name) })
+	if found {
+		return c.applications[i], nil
+	}
 	known := make([]string, len(c.applications))
 	for i := range c.applications {
-		if c.applications[i].Name == name {
-			return c.applications[i], nil
-		}
 		known[i] = c.applications[i].Name
 	}
 	return Application{}, fmt.Errorf("%w %q; there is: %s", ErrUnknown, name, strings.Join(known, ", "))
@@ -152,11 +157,7 @@ func (a Application) Origins(t credential.AuthType, plain map[string]string) ([]
 		}
 		return err
 	}
-	auth := a.auth(t)
-	templates, own := a.OriginTemplates, slices.Concat(a.Own, auth.Own)
-	if len(auth.Origins) > 0 {
-		templates, own = auth.Origins, auth.Own
-	}
+	templates, own := a.origins(a.auth(t))
 	for _, f := range own {
 		if f.Origin && filled[f.Name] != "" {
 			if err := add(f.Name, filled[f.Name]); err != nil {
@@ -183,6 +184,14 @@ func (a Application) Origins(t credential.AuthType, plain map[string]string) ([]
 		}
 	}
 	return origins, nil
+}
+
+// origins are the templates and the fields that say where values of an auth type may be sent to.
+func (a Application) origins(auth Auth) (templates []string, fields []Field) {
+	if len(auth.Origins) > 0 {
+		return auth.Origins, auth.Own
+	}
+	return a.OriginTemplates, slices.Concat(a.Own, auth.Own)
 }
 
 // Probe is the request that shows whether a credential of auth type t is good; nil where there is none. Its URL is

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/strongroom/strongroom/configs"
 	"github.com/strongroom/strongroom/shared/credential"
 )
@@ -105,78 +103,6 @@ func TestEveryApplication(t *testing.T) {
 	}
 }
 
-// What a credential of some applications is, typed by hand from their vendors' pages.
-func TestWhatVendorsSay(t *testing.T) {
-	t.Parallel()
-	c := builtIn(t)
-	for _, v := range []struct {
-		app     string
-		auth    credential.AuthType
-		plain   map[string]string
-		origins string
-		probe   string
-		inject  credential.Injection
-		env     string
-	}{
-		{"salesforce", "oauth2", map[string]string{"url": "https://acme.my.salesforce.com"}, "https://acme.my.salesforce.com:443",
-			"https://acme.my.salesforce.com/services/oauth2/userinfo", credential.Injection{}, "SF_ACCESS_TOKEN=access_token SF_ORG_INSTANCE_URL=url"},
-		{"servicenow", "api_key", map[string]string{"instance": "dev1"}, "https://dev1.service-now.com:443",
-			"https://dev1.service-now.com/api/now/table/sys_user?sysparm_limit=1&sysparm_fields=sys_id", credential.Injection{Header: "x-sn-apikey"}, ""},
-		{"jira", "basic", map[string]string{"url": "https://acme.atlassian.net/"}, "https://acme.atlassian.net:443", "https://acme.atlassian.net/rest/api/2/myself", credential.Injection{}, ""},
-		{"jira", "oauth2", map[string]string{"url": "https://acme.atlassian.net"}, "https://api.atlassian.com:443 https://auth.atlassian.com:443",
-			"https://api.atlassian.com/oauth/token/accessible-resources", credential.Injection{}, ""},
-		{"github", "access_token", nil, "https://api.github.com:443", "https://api.github.com/user", credential.Injection{}, "GH_TOKEN=token GITHUB_TOKEN=token"},
-		{"github", "access_token", map[string]string{"url": "https://git.acme.example/api/v3"}, "https://git.acme.example:443", "https://git.acme.example/api/v3/user", credential.Injection{}, "GH_TOKEN=token GITHUB_TOKEN=token"},
-		{"gitlab", "access_token", nil, "https://gitlab.com:443", "https://gitlab.com/api/v4/user", credential.Injection{Header: "PRIVATE-TOKEN"}, "GITLAB_TOKEN=token"},
-		{"azure-devops", "access_token", map[string]string{"organization": "acme"}, "https://dev.azure.com:443 https://vssps.dev.azure.com:443",
-			"https://dev.azure.com/acme/_apis/projects?api-version=7.1&$top=1", credential.Injection{Basic: ":{token}"}, "AZURE_DEVOPS_EXT_PAT=token"},
-		{"entra-id", "api_key", map[string]string{"tenant": "t1", "client_id": "c1"}, "https://graph.microsoft.com:443 https://login.microsoftonline.com:443", "",
-			credential.Injection{None: true}, "AZURE_CLIENT_ID=client_id AZURE_CLIENT_SECRET=key AZURE_TENANT_ID=tenant"},
-		{"slack", "access_token", nil, "https://slack.com:443", "https://slack.com/api/auth.test", credential.Injection{}, "SLACK_BOT_TOKEN=token"},
-		{"shopify", "access_token", map[string]string{"shop": "acme"}, "https://acme.myshopify.com:443",
-			"https://acme.myshopify.com/admin/oauth/access_scopes.json", credential.Injection{Header: "X-Shopify-Access-Token"}, ""},
-		{"stripe", "api_key", nil, "https://api.stripe.com:443 https://files.stripe.com:443", "https://api.stripe.com/v1/balance",
-			credential.Injection{Header: "Authorization", Prefix: "Bearer "}, "STRIPE_API_KEY=key"},
-		{"mailchimp", "api_key", map[string]string{"data_center": "us21"}, "https://us21.api.mailchimp.com:443", "https://us21.api.mailchimp.com/3.0/ping", credential.Injection{Basic: "anystring:{key}"}, ""},
-		{"twilio", "api_key", map[string]string{"account_sid": "AC1", "key_sid": "SK1"}, "https://api.twilio.com:443",
-			"https://api.twilio.com/2010-04-01/Accounts/AC1/Messages.json?PageSize=1", credential.Injection{Basic: "{key_sid}:{key}"},
-			"TWILIO_ACCOUNT_SID=account_sid TWILIO_API_KEY=key_sid TWILIO_API_SECRET=key"},
-		{"aws", "api_key", map[string]string{"region": "eu-central-1", "access_key_id": "A"}, "https://sts.eu-central-1.amazonaws.com:443", "", credential.Injection{None: true},
-			"AWS_ACCESS_KEY_ID=access_key_id AWS_DEFAULT_REGION=region AWS_REGION=region AWS_SECRET_ACCESS_KEY=key AWS_SESSION_TOKEN=session_token"},
-		{"postgresql", "basic", map[string]string{"host": "db.acme.example", "username": "u"}, "postgres://db.acme.example:5432", "", credential.Injection{None: true},
-			"PGDATABASE=database PGHOST=host PGPASSWORD=password PGPORT=port PGSSLMODE=sslmode PGUSER=username"},
-		{"active-directory", "basic", map[string]string{"host": "dc1.acme.example", "username": "u", "domain": "acme.example"}, "ldaps://dc1.acme.example:636", "", credential.Injection{None: true}, ""},
-	} {
-		app, err := c.Get(v.app)
-		if err != nil {
-			t.Fatal(err)
-		}
-		name := v.app + " with " + string(v.auth)
-		var origins []string
-		got, err := app.Origins(v.auth, v.plain)
-		for _, o := range got {
-			origins = append(origins, o.String())
-		}
-		if text := strings.Join(origins, " "); err != nil || text != v.origins {
-			t.Errorf("%s: origins %s, %v; want %s", name, text, err, v.origins)
-		}
-		if probe, err := app.ProbeURL(v.auth, v.plain); probe != v.probe || (err == nil) != (v.probe != "") {
-			t.Errorf("%s: probe %s, %v; want %s", name, probe, err, v.probe)
-		}
-		if diff := cmp.Diff(v.inject, app.Injection(v.auth)); diff != "" {
-			t.Errorf("%s: %s", name, diff)
-		}
-		var env []string
-		for variable, field := range app.Environment(v.auth) {
-			env = append(env, variable+"="+field)
-		}
-		slices.Sort(env)
-		if text := strings.Join(env, " "); text != v.env {
-			t.Errorf("%s: environment %s, want %s", name, text, v.env)
-		}
-	}
-}
-
 // What a field says cannot move a template's origin.
 func TestFieldsStayInTheirPlace(t *testing.T) {
 	t.Parallel()
@@ -223,33 +149,15 @@ func TestOAuth2SendsToTheTokenEndpoint(t *testing.T) {
 	}
 }
 
-func TestOverride(t *testing.T) {
+// What is not a file is not opened.
+func TestOnlyFilesAreRead(t *testing.T) {
 	t.Parallel()
-	ours := "name: slack\ntitle: Our Slack\ncategory: chat\nauth_types: [{type: access_token}]\norigins: [\"https://slack.acme.example\"]\n"
-	own := "name: own-app\ntitle: Own\ncategory: c\nauth_types: [{type: basic}]\n"
-	c, err := Load(configs.Applications, fstest.MapFS{"slack.yaml": {Data: []byte(ours)}, "own-app.yaml": {Data: []byte(own)}, "notes.txt": {Data: []byte("x")}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	slack, err := c.Get("slack")
-	if err != nil || slack.Title != "Our Slack" || len(slack.AuthTypes) != 1 {
-		t.Errorf("%+v, %v", slack, err)
-	}
-	if len(c.List()) != len(strings.Fields(names))+1 {
-		t.Errorf("%d applications", len(c.List()))
-	}
-	if _, err := c.Get("own-app"); err != nil {
-		t.Error(err)
-	}
 	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "folder.yaml"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, "applications", "folder.yaml"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(configs.Applications, os.DirFS(dir)); err == nil || !strings.Contains(err.Error(), "folder.yaml: not a regular file") {
+	if _, err := Load(os.DirFS(dir)); err == nil || !strings.Contains(err.Error(), "folder.yaml: not a regular file") {
 		t.Errorf("%v, want the folder named", err)
-	}
-	if _, err := Load(configs.Applications, fstest.MapFS{"bad.yaml": {Data: []byte("name: bad\n")}}); err == nil || !strings.Contains(err.Error(), "bad.yaml") {
-		t.Errorf("%v, want the file named", err)
 	}
 }
 
@@ -325,6 +233,12 @@ func FuzzParse(f *testing.F) {
 		app, err := parse(text)
 		if err == nil && (app.Name == "" || len(app.AuthTypes) == 0) {
 			t.Errorf("%q gives %+v", text, app)
+		}
+		if err == nil && (len(Compare(Application{}, app)) == 0 || len(Compare(app, app)) != 0) {
+			t.Errorf("%q compared with nothing is nothing, or with itself is something", text)
+		}
+		if imported, refused := Parse(text); (refused == nil) != (err == nil && imported.checkVariables() == nil) {
+			t.Errorf("%q: %v, and imported %v", text, err, refused)
 		}
 	})
 }

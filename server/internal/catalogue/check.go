@@ -3,6 +3,7 @@ package catalogue
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -296,4 +297,24 @@ func (a Application) checkFile(at string, f File) error {
 		return errWrong(at, "path and template are required")
 	}
 	return namesFields(at+".template", f.Template, fields, true)
+}
+
+// checkVariables refuses variables that change how programs run.
+func (a Application) checkVariables() error {
+	steers := func(at, variable string) error {
+		return errWrong(at, "the variable %s changes how programs run, so an imported file must not set it", variable)
+	}
+	for i, auth := range a.Auth {
+		for _, variable := range slices.Sorted(maps.Keys(auth.Env)) {
+			if credential.SteersPrograms(variable) {
+				return steers(fmt.Sprintf("auth_types[%d].env.%s", i, variable), variable)
+			}
+		}
+	}
+	for i, f := range a.Files {
+		if credential.SteersPrograms(f.Env) {
+			return steers(fmt.Sprintf("files[%d].env", i), f.Env)
+		}
+	}
+	return nil
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/strongroom/strongroom/server/internal/admission"
 	"github.com/strongroom/strongroom/server/internal/audit"
+	"github.com/strongroom/strongroom/server/internal/claims"
 	"github.com/strongroom/strongroom/server/internal/fleet"
 	"github.com/strongroom/strongroom/server/internal/vault"
 	"github.com/strongroom/strongroom/shared/credential"
@@ -34,6 +35,7 @@ import (
 type Delivery struct {
 	fleet       *fleet.Fleet
 	vault       *vault.Vault
+	tokens      *claims.Verifier
 	audit       *audit.Log
 	checkpoints *audit.Checkpoints
 	arena       *secret.Arena
@@ -70,9 +72,10 @@ const (
 
 // New makes the agents' server. The certificate of its listener is made anew
 // each time it is half used.
-func New(f *fleet.Fleet, v *vault.Vault, entries *audit.Log, checkpoints *audit.Checkpoints, arena *secret.Arena, log *slog.Logger, now func() time.Time) *Delivery {
+func New(f *fleet.Fleet, v *vault.Vault, tokens *claims.Verifier, entries *audit.Log, checkpoints *audit.Checkpoints,
+	arena *secret.Arena, log *slog.Logger, now func() time.Time) *Delivery {
 	d := &Delivery{
-		fleet: f, vault: v, audit: entries, checkpoints: checkpoints, arena: arena, log: log, now: now,
+		fleet: f, vault: v, tokens: tokens, audit: entries, checkpoints: checkpoints, arena: arena, log: log, now: now,
 		strangers: newStrangers(),
 		kick:      make(chan struct{}, 1),
 		grown:     make(chan struct{}, 1),
@@ -255,6 +258,8 @@ func toStatus(err error) error {
 	case errors.Is(err, vault.ErrRefused):
 		// One answer for "refused" and "not there".
 		return status.Error(codes.PermissionDenied, "refused")
+	case errors.Is(err, grant.ErrHashWanted):
+		return status.Error(codes.PermissionDenied, wire.MessageHash)
 	case errors.Is(err, fleet.ErrRevoked):
 		return status.Error(codes.PermissionDenied, wire.MessageRevoked)
 	case errors.Is(err, fleet.ErrFrozen):
@@ -265,6 +270,10 @@ func toStatus(err error) error {
 		return status.Error(codes.PermissionDenied, fleet.ErrRecover.Error())
 	case errors.Is(err, fleet.ErrNotFound):
 		return status.Error(codes.Unauthenticated, "the server does not know this host: enrol it again")
+	case errors.Is(err, claims.ErrToken):
+		return status.Error(codes.PermissionDenied, err.Error())
+	case errors.Is(err, claims.ErrIssuer):
+		return status.Error(codes.FailedPrecondition, claims.ErrIssuer.Error())
 	case errors.Is(err, fleet.ErrJoin):
 		return status.Error(codes.PermissionDenied, fleet.ErrJoin.Error())
 	case errors.Is(err, credential.ErrInvalid):

@@ -43,6 +43,7 @@ type fixture struct {
 	t        *testing.T
 	fleet    *fleet.Fleet
 	vault    *vault.Vault
+	settings *setting.Settings
 	delivery *Delivery
 	address  string
 	roots    *x509.CertPool
@@ -70,7 +71,8 @@ func openAt(t *testing.T, now func() time.Time) *fixture {
 	}
 	f.vault, err = vault.Open(f.Barrier, f.Log, f.Arena, c, settings, time.Now)
 	f.must(err)
-	f.delivery = New(f.fleet, f.vault, f.Log, f.Checkpoints, f.Arena, slog.New(slog.DiscardHandler), now)
+	f.settings = settings
+	f.delivery = New(f.fleet, f.vault, tokens(settings, now), f.Log, f.Checkpoints, f.Arena, slog.New(slog.DiscardHandler), now)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	f.must(err)
 	go func() { _ = f.delivery.Serve(l) }() // ends with Stop
@@ -242,16 +244,33 @@ func TestWhatEndsALease(t *testing.T) {
 		_, _, err := f.vault.Edit(t.Context(), alice, "crm", ch)
 		return err
 	}
+	// A second grant lets the job through again, whatever the first one says now.
+	narrow := func(jobs grant.Jobs) error {
+		_, err := f.vault.EditGrant(t.Context(), alice, grant.Grant{
+			Name: "narrow", Credentials: []string{"crm"}, AnyHost: true, Conditions: grant.Conditions{Jobs: jobs},
+		}, 0)
+		return err
+	}
 	c := f.addToken("crm", "tok")
 	f.addToken("other", "tok")
+	f.grantAll("narrow", "crm")
 	for _, end := range []struct {
 		what string
 		do   func() error
 	}{
 		{"a grant more", func() error { f.grantAll("more", "crm"); return nil }},
 		{"a grant less", func() error { return f.vault.RevokeGrant(t.Context(), alice, "more") }},
+		{"a unit", func() error { return narrow(grant.Jobs{JobUnits: []string{"a.service"}}) }},
+		{"a container", func() error { return narrow(grant.Jobs{JobContainers: []string{"4f5cc6a1cbd8"}}) }},
+		{"an executable", func() error { return narrow(grant.Jobs{JobUsers: []string{"bob"}, JobExes: []string{"/x"}}) }},
+		{"another executable", func() error { return narrow(grant.Jobs{JobUsers: []string{"bob"}, JobExes: []string{"/y"}}) }},
+		{"a hash", func() error {
+			return narrow(grant.Jobs{JobUsers: []string{"bob"}, JobExeHashes: []string{strings.Repeat("ab", 32)}})
+		}},
+		{"a claim", func() error { return narrow(grant.Jobs{JobClaims: []string{"https://h:sub=a"}}) }},
 		{"a new version", func() error { return edit(vault.Change{Generate: []string{"token"}}) }},
 		{"a moved default", func() error { yes := true; return edit(vault.Change{Default: &yes}) }},
+		{"the narrow grant", func() error { return f.vault.RevokeGrant(t.Context(), alice, "narrow") }},
 		{"the last grant", func() error { return f.vault.RevokeGrant(t.Context(), alice, "g") }},
 		{"deletion", func() error { _, _, err := f.vault.Delete(t.Context(), alice, "crm", 0); return err }},
 	} {
@@ -342,39 +361,6 @@ func TestRevokedHostThatDoesNotAnswer(t *testing.T) {
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("cut after %s", took)
 	}
-}
-
-func TestWithoutACertificateOnlyJoinAndRecover(t *testing.T) {
-	t.Parallel()
-	f := open(t)
-	f.enrol()
-	nobody := f.dial(tls.Certificate{})
-	ctx := t.Context()
-	calls := map[string]func() error{
-		"Lease":  func() error { _, err := nobody.lease("crm"); return err },
-		"List":   func() error { _, err := nobody.calls.List(ctx, &wire.ListRequest{}); return err },
-		"Renew":  func() error { _, err := nobody.calls.Renew(ctx, &wire.RenewRequest{}); return err },
-		"Report": func() error { _, err := nobody.calls.Report(ctx, &wire.ReportRequest{}); return err },
-		"Watch": func() error {
-			w, err := nobody.calls.Watch(ctx)
-			if err == nil {
-				_, err = w.Recv()
-			}
-			return err
-		},
-	}
-	for _, m := range wire.Agents_ServiceDesc.Methods {
-		if calls[m.MethodName] == nil {
-			t.Errorf("method %s has no row in this test", m.MethodName)
-		}
-	}
-	for name, call := range calls {
-		wantCode(t, name, call(), codes.Unauthenticated, "needs a host certificate")
-	}
-	_, err := wire.NewEnrolmentClient(nobody.conn).Join(ctx, &wire.JoinRequest{Token: "srj_x_y"})
-	wantCode(t, "Join", err, codes.InvalidArgument, "certificate request")
-	_, err = wire.NewEnrolmentClient(nobody.conn).Recover(ctx, &wire.RecoverRequest{})
-	wantCode(t, "Recover", err, codes.InvalidArgument, "certificate request")
 }
 
 // A returning agent keeps what is still allowed under the same terms.

@@ -28,6 +28,7 @@ var methods = []struct {
 	{"/strongroom.agent.v1.Agents/List", codes.Unauthenticated, codes.OK, codes.PermissionDenied, codes.Unavailable},
 	{"/strongroom.agent.v1.Agents/Report", codes.Unauthenticated, codes.OK, codes.PermissionDenied, codes.Unavailable},
 	{"/strongroom.agent.v1.Agents/Renew", codes.Unauthenticated, codes.InvalidArgument, codes.PermissionDenied, codes.Unavailable},
+	{"/strongroom.agent.v1.Agents/Verify", codes.Unauthenticated, codes.InvalidArgument, codes.PermissionDenied, codes.Unavailable},
 }
 
 // call sends an empty request, which is the same bytes for every method.
@@ -80,4 +81,38 @@ func TestMatrix(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestWithoutACertificateOnlyJoinAndRecover(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	f.enrol()
+	nobody := f.dial(tls.Certificate{})
+	ctx := t.Context()
+	calls := map[string]func() error{
+		"Lease":  func() error { _, err := nobody.lease("crm"); return err },
+		"List":   func() error { _, err := nobody.calls.List(ctx, &wire.ListRequest{}); return err },
+		"Renew":  func() error { _, err := nobody.calls.Renew(ctx, &wire.RenewRequest{}); return err },
+		"Report": func() error { _, err := nobody.calls.Report(ctx, &wire.ReportRequest{}); return err },
+		"Verify": func() error { _, err := nobody.calls.Verify(ctx, &wire.VerifyRequest{}); return err },
+		"Watch": func() error {
+			w, err := nobody.calls.Watch(ctx)
+			if err == nil {
+				_, err = w.Recv()
+			}
+			return err
+		},
+	}
+	for _, m := range wire.Agents_ServiceDesc.Methods {
+		if calls[m.MethodName] == nil {
+			t.Errorf("method %s has no row in this test", m.MethodName)
+		}
+	}
+	for name, call := range calls {
+		wantCode(t, name, call(), codes.Unauthenticated, "needs a host certificate")
+	}
+	_, err := wire.NewEnrolmentClient(nobody.conn).Join(ctx, &wire.JoinRequest{Token: "srj_x_y"})
+	wantCode(t, "Join", err, codes.InvalidArgument, "certificate request")
+	_, err = wire.NewEnrolmentClient(nobody.conn).Recover(ctx, &wire.RecoverRequest{})
+	wantCode(t, "Recover", err, codes.InvalidArgument, "certificate request")
 }

@@ -39,9 +39,6 @@ type session struct {
 	dropped  map[uint64]string // credential ID of each drop that is not acknowledged, by sequence
 }
 
-// maxHeld bounds the leases that an agent can present.
-const maxHeld = 10_000
-
 // held is what the agent was given and under which terms.
 type held struct {
 	version uint64
@@ -234,7 +231,7 @@ func (d *Delivery) leave(s *session) {
 // drops the others.
 func (d *Delivery) confirm(h grant.Host, s *session, presented []*wire.Held) []string {
 	var confirmed []string
-	for _, p := range presented[:min(len(presented), maxHeld)] {
+	for _, p := range presented[:min(len(presented), wire.MaxHeld)] {
 		if _, twice := s.held[p.GetCredential()]; twice {
 			continue
 		}

@@ -31,8 +31,6 @@ func (r *REST) registerCredentials(doc huma.API) {
 	add(r, doc, route{method: http.MethodPost, path: "/v1/credentials/{ref}/disconnect", summary: "Stop a credential's delivery", access: may(grant.CredentialEdit, grant.CredentialOwn)}, switchCredential((*vault.Vault).Disconnect))
 	add(r, doc, route{method: http.MethodPost, path: "/v1/credentials/{ref}/connect", summary: "Deliver a credential again", access: may(grant.CredentialEdit, grant.CredentialOwn)}, switchCredential((*vault.Vault).Connect))
 	add(r, doc, route{method: http.MethodPost, path: "/v1/credentials/{ref}/transfer", summary: "Hand a credential to somebody else", access: may(grant.CredentialEdit, grant.CredentialOwn, grant.UserEdit)}, transferCredential)
-	add(r, doc, route{method: http.MethodGet, path: "/v1/applications", summary: "List the catalogue", access: signedIn}, listApplications)
-	add(r, doc, route{method: http.MethodGet, path: "/v1/applications/{name}", summary: "Show an application", access: signedIn}, showApplication)
 }
 
 type credentialQuery struct {
@@ -335,39 +333,4 @@ func (r *REST) reveal(ctx context.Context, c *call, in *revealRequest) (api.Reve
 		}
 	}
 	return out, nil
-}
-
-func listApplications(_ context.Context, c *call, _ *nothing) (api.ApplicationList, error) {
-	out := api.ApplicationList{Items: []api.Application{}}
-	for _, a := range c.rooms.Catalogue.List() {
-		out.Items = append(out.Items, api.Application{
-			Name: a.Name, Title: a.Title, Category: a.Category, AuthTypes: authTypes(a.AuthTypes),
-		})
-	}
-	return out, nil
-}
-
-func showApplication(_ context.Context, c *call, in *ByName) (api.ApplicationDetail, error) {
-	a, err := c.rooms.Catalogue.Get(in.Name)
-	if err != nil {
-		return api.ApplicationDetail{}, err
-	}
-	out := api.ApplicationDetail{
-		Application: api.Application{Name: a.Name, Title: a.Title, Category: a.Category, AuthTypes: authTypes(a.AuthTypes)},
-		Fields:      map[string][]credential.Field{}, PasswordPolicy: a.PasswordPolicy,
-	}
-	for _, t := range a.AuthTypes {
-		if out.Fields[string(t)], err = a.Fields(t); err != nil {
-			return api.ApplicationDetail{}, err
-		}
-	}
-	return out, nil
-}
-
-func authTypes(in []credential.AuthType) []string {
-	out := make([]string, 0, len(in))
-	for _, t := range in {
-		out = append(out, string(t))
-	}
-	return out
 }

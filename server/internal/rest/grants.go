@@ -79,7 +79,7 @@ func ruleOf(b api.GrantRule) grant.Grant {
 		Name: b.Name, Credentials: b.Credentials, Applications: b.Applications, Tags: b.Tags,
 		Hosts: b.Hosts, HostLabels: b.HostLabels, AnyHost: b.AnyHost,
 		Conditions: grant.Conditions{
-			JobUsers: b.JobUsers, Access: grant.Access(b.Access),
+			Jobs: grant.Jobs(b.Jobs), Access: grant.Access(b.Access),
 			TTL: time.Duration(b.TTL), Offline: time.Duration(b.Offline), Until: timeOrZero(b.Until),
 		},
 	}
@@ -89,10 +89,17 @@ func grantOf(g grant.Grant) api.Grant {
 	return api.Grant{
 		GrantRule: api.GrantRule{
 			Name: g.Name, Credentials: texts(g.Credentials), Applications: texts(g.Applications), Tags: texts(g.Tags),
-			Hosts: texts(g.Hosts), HostLabels: texts(g.HostLabels), AnyHost: g.AnyHost, JobUsers: texts(g.JobUsers),
+			Hosts: texts(g.Hosts), HostLabels: texts(g.HostLabels), AnyHost: g.AnyHost, Jobs: jobsOf(g.Jobs),
 			Access: string(g.Access), TTL: api.Duration(g.TTL), Offline: api.Duration(g.Offline), Until: timeOrNull(g.Until),
 		},
 		Empty: g.Empty(), Created: g.Created, CreatedBy: g.CreatedBy, Revision: g.Revision,
+	}
+}
+
+func jobsOf(j grant.Jobs) api.Jobs {
+	return api.Jobs{
+		JobUsers: texts(j.JobUsers), JobUnits: texts(j.JobUnits), JobContainers: texts(j.JobContainers),
+		JobExes: texts(j.JobExes), JobExeHashes: texts(j.JobExeHashes), JobClaims: texts(j.JobClaims),
 	}
 }
 
@@ -150,8 +157,9 @@ func explain(_ context.Context, c *call, in *with[api.ExplainRequest]) (api.Expl
 
 // jobOf takes a user that is a number as a uid, as grants do.
 func jobOf(j api.Job) grant.Job {
+	job := grant.Job{User: j.User, Unit: j.Unit, Container: j.Container, Exe: j.Exe, ExeSHA256: j.SHA256, Claims: j.Claims}
 	if grant.IsUID(j.User) {
-		return grant.Job{UID: j.User, Exe: j.Exe}
+		job.User, job.UID = "", j.User
 	}
-	return grant.Job{User: j.User, Exe: j.Exe}
+	return job
 }

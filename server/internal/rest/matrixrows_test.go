@@ -23,6 +23,13 @@ var openRows = []row{
 	{route: "GET /v1/applications", path: "/v1/applications", want: cells{200, 200, 200, 200, 200, 401}},
 	{route: "GET /v1/applications/{name}", path: "/v1/applications/generic-rest", want: cells{200, 200, 200, 200, 200, 401}},
 	{route: "GET /v1/applications/{name}", about: "absent", path: "/v1/applications/{x}", make: absent, want: cells{404, 404, 404, 404, 404, 401}},
+	{route: "PUT /v1/applications/{name}", about: "new", path: "/v1/applications/{x}", body: definitionBody, make: absent, want: cells{200, 403, 403, 403, 403, 401}},
+	{route: "PUT /v1/applications/{name}", about: "imported", path: "/v1/applications/{x}", body: definitionBody, match: stale, make: anApplication, want: cells{412, 403, 403, 403, 403, 401}},
+	{route: "PUT /v1/applications/{name}", about: "under another name", path: "/v1/applications/generic-rest", body: definitionBody, make: absent, want: cells{422, 403, 403, 403, 403, 401}},
+	{route: "DELETE /v1/applications/{name}", about: "imported", path: "/v1/applications/{x}", make: anApplication, want: cells{200, 403, 403, 403, 403, 401}},
+	{route: "DELETE /v1/applications/{name}", about: "imported, as it was before", path: "/v1/applications/{x}", match: stale, make: anApplication, want: cells{412, 403, 403, 403, 403, 401}},
+	{route: "DELETE /v1/applications/{name}", about: "built in", path: "/v1/applications/generic-rest", want: cells{403, 403, 403, 403, 403, 401}},
+	{route: "DELETE /v1/applications/{name}", about: "absent", path: "/v1/applications/{x}", make: absent, want: cells{404, 403, 403, 403, 403, 401}},
 }
 
 // olgas makes what another person has.

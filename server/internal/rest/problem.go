@@ -147,7 +147,7 @@ func known(err error) *problem {
 	if errors.As(err, &delay) {
 		return busy(delay.Error())
 	}
-	if errors.Is(err, people.ErrInUse) {
+	if errors.Is(err, people.ErrInUse) || errors.Is(err, vault.ErrInUse) {
 		return refusal(http.StatusConflict, api.CodeConflict, err.Error())
 	}
 	for _, s := range sentinels {

@@ -27,7 +27,7 @@ type ByNumber struct {
 func requestOf(r vault.Request) api.Request {
 	return api.Request{
 		Number: r.Number, Credential: r.Name, Requester: r.Requester, Reason: r.Reason, Access: string(r.Access),
-		Host: r.Host, JobUsers: texts(r.JobUsers), Status: string(r.Status),
+		Host: r.Host, Jobs: jobsOf(r.Jobs), Status: string(r.Status),
 		Created: r.Created, Decided: timeOrNull(r.Decided), Until: timeOrNull(r.Until),
 	}
 }
@@ -49,7 +49,7 @@ func makeRequest(ctx context.Context, c *call, in *creates[api.RequestMake]) (ap
 	}
 	return once(ctx, c, making{key: in.IdempotencyKey, body: b}, func(ctx context.Context) (api.Request, error) {
 		r, err := c.rooms.Vault.MakeRequest(ctx, c.person, b.Credential, vault.Request{
-			Reason: b.Reason, Access: grant.Access(b.Access), Host: b.Host, JobUsers: b.JobUsers,
+			Reason: b.Reason, Access: grant.Access(b.Access), Host: b.Host, Jobs: grant.Jobs(b.Jobs),
 		})
 		return requestOf(r), err
 	}, nil)

@@ -19,7 +19,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/strongroom/strongroom/server/internal/audit"
-	"github.com/strongroom/strongroom/server/internal/catalogue"
 	"github.com/strongroom/strongroom/server/internal/delivery"
 	"github.com/strongroom/strongroom/server/internal/fleet"
 	"github.com/strongroom/strongroom/server/internal/people"
@@ -38,7 +37,6 @@ type Rooms struct {
 	People        *people.People
 	Fleet         *fleet.Fleet
 	Vault         *vault.Vault
-	Catalogue     *catalogue.Catalogue
 	Audit         *audit.Log
 	AuditKeys     audit.Keys // for reading the log
 	Checkpoints   *audit.Checkpoints

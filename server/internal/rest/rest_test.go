@@ -25,8 +25,10 @@ import (
 	"github.com/strongroom/strongroom/server/internal/audit"
 	"github.com/strongroom/strongroom/server/internal/barrier"
 	"github.com/strongroom/strongroom/server/internal/catalogue"
+	"github.com/strongroom/strongroom/server/internal/claims"
 	"github.com/strongroom/strongroom/server/internal/delivery"
 	"github.com/strongroom/strongroom/server/internal/fleet"
+	"github.com/strongroom/strongroom/server/internal/outbound"
 	"github.com/strongroom/strongroom/server/internal/people"
 	"github.com/strongroom/strongroom/server/internal/repeat"
 	"github.com/strongroom/strongroom/server/internal/seal"
@@ -47,7 +49,7 @@ const (
 
 // site is a served API over real rooms in a temporary folder.
 type site struct {
-	t       *testing.T
+	t       testing.TB
 	rest    *REST
 	arena   *secret.Arena
 	own     *secret.Arena // the test's
@@ -78,8 +80,8 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-func must[T any](v T, err error) func(*testing.T) T {
-	return func(t *testing.T) T {
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
@@ -88,7 +90,7 @@ func must[T any](v T, err error) func(*testing.T) T {
 	}
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +98,7 @@ func check(t *testing.T, err error) {
 }
 
 // newSite is unsealed, and alice is signed in.
-func newSite(t *testing.T) *site {
+func newSite(t testing.TB) *site {
 	t.Helper()
 	s := &site{t: t, logged: &buffer{}}
 	s.arena = must(secret.NewArena(2 << 20))(t)
@@ -143,7 +145,7 @@ func (s *site) control() Control {
 	}
 }
 
-func newRooms(t *testing.T, arena *secret.Arena) (*Rooms, *barrier.Barrier) {
+func newRooms(t testing.TB, arena *secret.Arena) (*Rooms, *barrier.Barrier) {
 	t.Helper()
 	dir := t.TempDir()
 	root := must(arena.Random(32))(t)
@@ -162,7 +164,7 @@ func newRooms(t *testing.T, arena *secret.Arena) (*Rooms, *barrier.Barrier) {
 	known := must(catalogue.Load(configs.Applications))(t)
 	settings := must(setting.Open(b, log))(t)
 	rooms := &Rooms{
-		Settings: settings, People: people.New(b, log, settings, time.Now), Catalogue: known, Audit: log, AuditKeys: keys,
+		Settings: settings, People: people.New(b, log, settings, time.Now), Audit: log, AuditKeys: keys,
 		Fleet:         must(fleet.Open(b, log, vaultID, time.Now))(t),
 		Vault:         must(vault.Open(b, log, arena, known, settings, time.Now))(t),
 		AgentsAddress: "vault.test:7443",
@@ -170,7 +172,8 @@ func newRooms(t *testing.T, arena *secret.Arena) (*Rooms, *barrier.Barrier) {
 	rooms.Repeats = must(repeat.Open(b, time.Now))(t)
 	rooms.Checkpoints = must(log.Checkpoints(t.Context(), keys, b.Epoch()))(t)
 	t.Cleanup(rooms.Checkpoints.Close)
-	rooms.Delivery = delivery.New(rooms.Fleet, rooms.Vault, log, rooms.Checkpoints, arena, slog.New(slog.DiscardHandler), time.Now)
+	tokens := claims.New(settings, outbound.New(nil), slog.New(slog.DiscardHandler), time.Now)
+	rooms.Delivery = delivery.New(rooms.Fleet, rooms.Vault, tokens, log, rooms.Checkpoints, arena, slog.New(slog.DiscardHandler), time.Now)
 	t.Cleanup(rooms.Delivery.Stop)
 	pass := must(arena.From([]byte(password)))(t)
 	defer pass.Wipe()

@@ -157,6 +157,7 @@ func (r *REST) register() {
 	r.registerSessions(doc)
 	r.registerControl(doc)
 	r.registerCredentials(doc)
+	r.registerApplications(doc)
 	r.registerGrants(doc)
 	r.registerRequests(doc)
 	r.registerHosts(doc)

@@ -45,6 +45,8 @@ var table = []struct {
 	{"POST", "/v1/requests/{number}/revoke", 401, 503},
 	{"GET", "/v1/applications", 401, 503},
 	{"GET", "/v1/applications/{name}", 401, 503},
+	{"PUT", "/v1/applications/{name}", 401, 503},
+	{"DELETE", "/v1/applications/{name}", 401, 503},
 	{"GET", "/v1/grants", 401, 503},
 	{"POST", "/v1/grants", 401, 503},
 	{"GET", "/v1/grants/{name}", 401, 503},

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -139,7 +140,7 @@ func TestGrantsAndExplain(t *testing.T) {
 	}
 	host := s.join(joinToken.Token, "runner-1")
 	added := must(c.AddGrant(ctx, api.GrantRule{
-		Name: "nightly", Credentials: []string{"salesforce-prod"}, HostLabels: []string{"env=prod"}, JobUsers: []string{"etl", "1007"},
+		Name: "nightly", Credentials: []string{"salesforce-prod"}, HostLabels: []string{"env=prod"}, Jobs: api.Jobs{JobUsers: []string{"etl", "1007"}},
 		TTL: api.Duration(time.Hour),
 	}))(t)
 	if added.Access != "read" || added.CreatedBy != "alice" || !slices.Equal(added.Credentials, []string{"salesforce-prod"}) ||
@@ -159,6 +160,25 @@ func TestGrantsAndExplain(t *testing.T) {
 		got := must(c.Explain(ctx, api.ExplainRequest{Host: q.host, Credential: q.ref, Job: api.Job{User: q.user}}))(t)
 		if *got != q.want {
 			t.Errorf("%+v: %+v", q, got)
+		}
+	}
+	all := api.Jobs{
+		JobUsers: []string{"etl"}, JobUnits: []string{"a.service"}, JobContainers: []string{"4f5cc6a1cbd8"}, JobExes: []string{"/x"},
+		JobExeHashes: []string{strings.Repeat("ab", 32)}, JobClaims: []string{"https://h:ref=main"},
+	}
+	narrow := must(c.EditGrant(ctx, 0, api.GrantRule{Name: "nightly", Credentials: []string{"salesforce-prod"}, AnyHost: true, Jobs: all}))(t)
+	if !reflect.DeepEqual(narrow.Jobs, all) || added.JobUnits == nil {
+		t.Errorf("with every kind of condition: %+v", narrow.Jobs)
+	}
+	for claim, reason := range map[string]string{
+		"https://h:ref=main": "allowed by grant nightly", "https://h:ref=x": "no grant of this credential for this host and user names a claim of this job",
+	} {
+		got := must(c.Explain(ctx, api.ExplainRequest{Host: host, Credential: "salesforce-prod", Job: api.Job{
+			User: "etl", Unit: "a.service", Container: "4f5cc6a1cbd8" + strings.Repeat("0", 52), Exe: "/x",
+			SHA256: strings.Repeat("ab", 32), Claims: []string{claim},
+		}}))(t)
+		if got.Reason != reason {
+			t.Errorf("%s: %+v", claim, got)
 		}
 	}
 	if list := must(c.Grants(ctx))(t); len(list.Items) != 1 || list.Items[0].Name != "nightly" {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/strongroom/strongroom/shared/secret"
+	"github.com/strongroom/strongroom/test/kit"
 )
 
 const vault = "00112233445566778899aabbccddeeff"
@@ -319,9 +320,7 @@ const knownHeader = `{"format":1,"vault":"` + vault + `","slots":[{"kind":"key_f
 // A key file that another user put there is one whose key he may know.
 func TestKeyFileOfAnotherUser(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("only root can give a file away")
-	}
+	kit.NeedRoot(t) // who alone can give a file away
 	a, err := secret.NewArena(64 << 10)
 	if err != nil {
 		t.Fatal(err)

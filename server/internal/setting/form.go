@@ -3,9 +3,12 @@ package setting
 import (
 	"errors"
 	"fmt"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/strongroom/strongroom/shared/credential"
 )
@@ -40,8 +43,24 @@ func (d definition) normal(text string) (string, error) {
 		if int64(len(text)) <= d.most && credential.ValidText("words", text, len(text)) == nil {
 			return strings.Join(split(text), ","), nil
 		}
+	case word:
+		parts := func(r rune) bool { return r == ',' || unicode.IsSpace(r) }
+		if int64(len(text)) <= d.most && credential.ValidText("word", text, len(text)) == nil && !strings.ContainsFunc(text, parts) {
+			return text, nil
+		}
+	case issuers:
+		if all := split(text); int64(len(text)) <= d.most && !slices.ContainsFunc(all, func(one string) bool { return !isIssuer(one) }) {
+			return strings.Join(all, ","), nil
+		}
 	}
 	return "", errForm
+}
+
+// isIssuer takes what OpenID Connect lets an issuer be (Discovery 1.0, section 3), but for = in it: in a grant, that ends
+// the name of a claim, which follows the issuer.
+func isIssuer(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Scheme == "https" && u.Hostname() != "" && u.User == nil && !strings.ContainsAny(text, "?#=\\")
 }
 
 // parseSpan reads Go's durations, and whole days.
@@ -62,6 +81,10 @@ func (d definition) allowed() string {
 		return fmt.Sprintf("a number from %d to %d", d.least, d.most)
 	case words:
 		return fmt.Sprintf("words separated by commas, %d bytes in all", d.most)
+	case word:
+		return fmt.Sprintf("one word of at most %d bytes, without commas", d.most)
+	case issuers:
+		return fmt.Sprintf("https URLs as the tokens have them, separated by commas, without a query and without =, %d bytes in all", d.most)
 	}
 	s := fmt.Sprintf("a duration such as 90m, 12h or 7d, from %s to %s", spanText(d.least), spanText(d.most))
 	if d.none != "" {

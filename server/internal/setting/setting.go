@@ -45,6 +45,8 @@ const (
 	SecretBanned    Name = "secret-banned"
 	SecretHistory   Name = "secret-history"
 	AuditRetention  Name = "audit-retention"
+	JobIssuers      Name = "job-issuers"
+	JobAudience     Name = "job-audience"
 )
 
 // form is how a setting's text is read.
@@ -54,7 +56,9 @@ const (
 	onOff form = iota
 	span       // a duration
 	count
-	words // separated by commas
+	words   // separated by commas
+	word    // one of them
+	issuers // of tokens: https URLs, separated by commas
 )
 
 type definition struct {
@@ -98,6 +102,10 @@ var table = map[Name]definition{
 		help: "how many of a credential's latest passwords may not be given again; a rollback still can"},
 	AuditRetention: {form: span, fallback: "0s", least: 30 * day, most: 36500 * day, none: "for ever",
 		help: "how long the audit log keeps its entries"},
+	JobIssuers: {form: issuers, fallback: "", most: 2000,
+		help: "the issuers of tokens by which jobs may show who they are, such as that of a CI system; none: no token is taken"},
+	JobAudience: {form: word, fallback: "strongroom", most: 255,
+		help: "the audience that a job's token has to be for"},
 }
 
 // Setting is one of them as it stands.

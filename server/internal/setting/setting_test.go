@@ -53,6 +53,24 @@ func TestSettings(t *testing.T) {
 		{setting.PasswordMin, "14", "14"},
 		{setting.PasswordMin, "8", ""},
 		{setting.PasswordMin, "1e3", ""},
+		{setting.JobIssuers, "https://gitlab.example.com, https://ci.example.com:8443/realms/a/", "https://gitlab.example.com,https://ci.example.com:8443/realms/a/"},
+		{setting.JobIssuers, "http://gitlab.example.com", ""},
+		{setting.JobIssuers, "https://gitlab.example.com,ci.example.com", ""},
+		{setting.JobIssuers, "https://", ""},
+		{setting.JobIssuers, "https://:443", ""},
+		{setting.JobIssuers, "https://user@gitlab.example.com", ""},
+		{setting.JobIssuers, "https://gitlab.example.com/?a", ""},
+		{setting.JobIssuers, "https://gitlab.example.com/#a", ""},
+		{setting.JobIssuers, "https://gitlab.example.com/a=b", ""},
+		{setting.JobIssuers, "https://gitlab.example.com/a\x00b", ""},
+		{setting.JobIssuers, "https://" + strings.Repeat("a", 2000), ""},
+		{setting.JobAudience, "https://strongroom.example.com", "https://strongroom.example.com"},
+		{setting.JobAudience, "strong room", ""},
+		{setting.JobAudience, "a,b", ""},
+		{setting.JobAudience, ",", ""},
+		{setting.JobAudience, "a\nb", ""},
+		{setting.JobAudience, strings.Repeat("a", 256), ""},
+		{setting.JobAudience, "", "strongroom"},
 		{setting.PasswordBanned, "acme, winter,", "acme,winter"},
 		{setting.PasswordBanned, "a\x00b", ""},
 		{setting.PasswordBanned, strings.Repeat("a", 1001), ""},
@@ -70,7 +88,13 @@ func TestSettings(t *testing.T) {
 			t.Errorf("%s = %q: %q, %v, want %q", c.name, c.text, got.Value, err, c.want)
 		}
 	}
-	if e := r.Newest(t, 1)[0]; e.Actor != "alice" || e.Action != "setting.set" || e.Target != "password-banned" || e.Outcome != "allowed" {
+	if got := s.Words(setting.JobIssuers); len(got) != 2 || got[1] != "https://ci.example.com:8443/realms/a/" {
+		t.Errorf("issuers: %q", got)
+	}
+	if none, err := s.Set(t.Context(), alice, setting.JobIssuers, ""); err != nil || none.Value != "" || len(s.Words(setting.JobIssuers)) != 0 {
+		t.Errorf("no issuers: %q, %v", none.Value, err)
+	}
+	if e := r.Newest(t, 2)[1]; e.Actor != "alice" || e.Action != "setting.set" || e.Target != "password-banned" || e.Outcome != "allowed" {
 		t.Errorf("logged: %+v", e)
 	}
 	again := open(t, r)

@@ -132,7 +132,7 @@ func (v *Vault) Renew(ctx context.Context) (renewed int, err error) {
 func (v *Vault) agedCertificates() (ids []string) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	for _, c := range v.credentials.all() {
+	for c := range v.credentials.all() {
 		if v.aged(*c) {
 			ids = append(ids, c.ID)
 		}

@@ -69,7 +69,24 @@ func (v *Vault) complete(d *draft, who grant.Person, ch Change) (credential.Vers
 	if err == nil && c.Version > 0 && !slices.Equal(d.old.Origins, next.Origins) {
 		err = d.allSetAnew()
 	}
+	d.keepWays(&next)
 	return next, err
+}
+
+// keepWays notes how the version goes on requests and what of it stays on the server. A secret that is not given again
+// keeps the ways that it was given for, as it keeps its origins.
+func (d *draft) keepWays(next *credential.Version) {
+	injection := d.app.Injection(d.credential.AuthType)
+	if next.Injection = &injection; d.old.Injection != nil && d.allSetAnew() != nil {
+		next.Injection = d.old.Injection
+	}
+	for _, name := range next.Secrets {
+		i := slices.IndexFunc(d.known, func(f credential.Field) bool { return f.Name == name })
+		kept := slices.Contains(d.old.Withheld, name) && !slices.Contains(d.set, name)
+		if kept || i >= 0 && d.known[i].ServerOnly {
+			next.Withheld = append(next.Withheld, name)
+		}
+	}
 }
 
 // begin looks up what the credential's fields may be and opens its newest version.

@@ -31,7 +31,8 @@ type Opened struct {
 // or to a job on a host, as the caller is one or the other. It decides by the
 // rules, writes the entry durably, and only then decrypts into locked memory. A
 // refusal is logged with its reason and returned as ErrRefused; a person who may
-// not know of the credential gets ErrNotFound.
+// not know of the credential gets ErrNotFound. A job that the hash of its
+// executable may yet let through gets grant.ErrHashWanted, and no entry.
 func (v *Vault) Open(ctx context.Context, who grant.Caller, ref string) (*Opened, error) {
 	c, known := v.find(ref)
 	d, job := v.judgeHost(who, c, known)
@@ -39,6 +40,9 @@ func (v *Vault) Open(ctx context.Context, who grant.Caller, ref string) (*Opened
 	if who.Person != nil {
 		d = v.judgePerson(*who.Person, c, known)
 		job, action = d, ActionReveal
+	}
+	if who.Host != nil && grant.WantsHash(d.Grants, who.Job) {
+		return nil, grant.ErrHashWanted
 	}
 	entry := audit.Entry{
 		Actor: who.Actor(), Action: action, Target: targetOf(ref, c, known),
@@ -68,6 +72,7 @@ func (v *Vault) Open(ctx context.Context, who grant.Caller, ref string) (*Opened
 	err := v.barrier.View(func(tx *barrier.Tx) error { return v.decrypt(tx, out) })
 	if err == nil && who.Host != nil {
 		out.Value.Withhold(v.fieldsOf(c))
+		out.Value.Withhold(withheld(out.Version))
 	}
 	return out, err
 }
@@ -80,6 +85,14 @@ func (v *Vault) fieldsOf(c credential.Metadata) []credential.Field {
 		}
 	}
 	return c.AuthType.Fields()
+}
+
+// withheld are the fields of which the version itself says that they never leave the server.
+func withheld(version credential.Version) (fields []credential.Field) {
+	for _, name := range version.Withheld {
+		fields = append(fields, credential.Field{Name: name, Secret: true, ServerOnly: true})
+	}
+	return fields
 }
 
 func (v *Vault) decrypt(tx *barrier.Tx, out *Opened) error {
@@ -149,23 +162,25 @@ func (v *Vault) Explain(who grant.Person, h grant.Host, ref string, j grant.Job)
 func (v *Vault) Leasable(h grant.Host) []Opened {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	named := map[string]*credential.Metadata{} // by the grants that reach the host
+	// Grants that do not reach the host are no part of the decision.
+	reaching := map[*credential.Metadata][]grant.Grant{}
 	for _, g := range v.grants.byID {
 		if !g.Reaches(h) {
 			continue
 		}
-		for _, key := range namedBy(g) {
-			if c := v.credentials.byID[key]; c != nil {
-				named[c.ID] = c
-			}
-			for _, c := range v.credentials.lists[key] {
-				named[c.ID] = c
+		alone := []grant.Grant{*g} // full, so that appending copies it
+		for c := range v.named(g) {
+			if by := reaching[c]; by == nil {
+				reaching[c] = alone
+			} else if by[len(by)-1].ID != g.ID { // it may name the credential in several ways
+				reaching[c] = append(by, *g)
 			}
 		}
 	}
-	var out []Opened
-	for _, c := range named {
-		if d := grant.ForHost(v.grants.of(c), *c, h, v.now()); d.Allowed {
+	now := v.now()
+	out := make([]Opened, 0, len(reaching))
+	for c, grants := range reaching {
+		if d := grant.ForHost(grants, *c, h, now); d.Allowed {
 			out = append(out, Opened{Credential: *c, Grants: d.Grants})
 		}
 	}

@@ -116,8 +116,8 @@ func (v *Vault) checkGrant(g *grant.Grant) error {
 		return invalid("grant", "name what it gives: a credential, an application or a tag")
 	case len(g.Hosts)+len(g.HostLabels) == 0 && !g.AnyHost:
 		return invalid("grant", "name where: a host, a host label, or any host")
-	case len(g.Credentials)+len(g.Applications)+len(g.Tags)+len(g.Hosts)+len(g.HostLabels)+len(g.JobUsers) > 1000:
-		return invalid("grant", "at most 1000 credentials, hosts and users together; use tags and labels")
+	case len(g.Credentials)+len(g.Applications)+len(g.Tags)+len(g.Hosts)+len(g.HostLabels)+g.Jobs.Len() > 1000:
+		return invalid("grant", "at most 1000 credentials, hosts and conditions on jobs together; use tags and labels")
 	case g.Access != grant.Read && g.Access != grant.Use:
 		return invalid("access", "read or use")
 	case g.TTL < minTTL || g.TTL > maxTTL:
@@ -143,15 +143,15 @@ func (v *Vault) checkGrant(g *grant.Grant) error {
 			}
 		}
 	}
-	for _, s := range slices.Concat(g.Hosts, g.JobUsers) {
-		if s == "" {
-			return invalid("host or job user", "it is empty")
+	for _, host := range g.Hosts {
+		if host == "" {
+			return invalid("host", "it is empty")
 		}
-		if err := credential.ValidText("host or job user", s, 256); err != nil {
+		if err := credential.ValidText("host", host, 256); err != nil {
 			return err
 		}
 	}
-	return nil
+	return g.Jobs.Check()
 }
 
 // Grants lists the grants that a person may know of by name, with the names of

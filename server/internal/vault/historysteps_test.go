@@ -121,7 +121,7 @@ func (h *history) stepGrant(who string) (what, got, want string) {
 		m.until = h.now.Add(time.Duration(1+h.random.IntN(100)) * time.Hour)
 	}
 	g := grant.Grant{Name: name, Credentials: slices.Clone(named), Tags: m.tags, Hosts: m.hosts, HostLabels: m.labels, Conditions: grant.Conditions{
-		JobUsers: m.users, Access: grant.Read, Until: m.until}}
+		Jobs: grant.Jobs{JobUsers: m.users}, Access: grant.Read, Until: m.until}}
 	if m.use {
 		g.Access = grant.Use
 	}

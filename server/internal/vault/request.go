@@ -52,12 +52,12 @@ type Request struct {
 	Reason      string       `json:"reason"`
 	Access      grant.Access `json:"access"`
 	Host        string       `json:"host,omitempty"` // ID
-	JobUsers    []string     `json:"job_users,omitempty"`
-	Status      Status       `json:"status"`
-	Created     time.Time    `json:"created"`
-	Decided     time.Time    `json:"decided,omitzero"`
-	Until       time.Time    `json:"until,omitzero"` // of the access, once approved
-	Grant       string       `json:"grant,omitempty"`
+	grant.Jobs
+	Status  Status    `json:"status"`
+	Created time.Time `json:"created"`
+	Decided time.Time `json:"decided,omitzero"`
+	Until   time.Time `json:"until,omitzero"` // of the access, once approved
+	Grant   string    `json:"grant,omitempty"`
 }
 
 // ends is when a request that stands open comes to its end by itself.
@@ -119,18 +119,13 @@ func checkRequest(r Request) error {
 		return invalid("access", "read or use")
 	case r.Host == "" && r.Access == grant.Use:
 		return invalid("host", "use is for jobs on a host: name it")
-	case r.Host == "" && len(r.JobUsers) > 0:
-		return invalid("job user", "it is for jobs on a host: name the host as well")
-	case len(r.JobUsers) > 100:
-		return invalid("job user", "at most 100")
+	case r.Host == "" && r.Jobs.Len() > 0:
+		return invalid("job", "jobs are on a host: name the host as well")
+	case r.Jobs.Len() > 100:
+		return invalid("job", "at most 100 users, units, containers, executables and claims together")
 	}
-	for _, user := range r.JobUsers {
-		if user == "" {
-			return invalid("job user", "it is empty")
-		}
-		if err := credential.ValidText("job user", user, 256); err != nil {
-			return err
-		}
+	if err := r.Jobs.Check(); err != nil {
+		return err
 	}
 	return credential.ValidText("reason", r.Reason, credential.MaxDescription)
 }
@@ -190,7 +185,7 @@ func (v *Vault) Approve(ctx context.Context, who grant.Person, number uint64, un
 	}
 	g := grant.Grant{
 		Name: fmt.Sprintf("%s%d", requestGrant, r.Number), Credentials: []string{r.Credential}, Hosts: []string{r.Host},
-		Conditions: grant.Conditions{JobUsers: r.JobUsers, Access: r.Access, TTL: DefaultTTL, Until: until},
+		Conditions: grant.Conditions{Jobs: r.Jobs, Access: r.Access, TTL: DefaultTTL, Until: until},
 		ID:         credential.NewID(), Created: v.now(), CreatedBy: who.Name, Revision: 1, OwnerID: who.ID,
 	}
 	r.Grant = g.ID

@@ -18,7 +18,7 @@ func TestRequestForAHost(t *testing.T) {
 	f := open(t)
 	c := f.addPayroll(true)
 	r, err := f.MakeRequest(t.Context(), bob, payroll, vault.Request{
-		Reason: "year end", Access: grant.Read, Host: "h1", JobUsers: []string{"etl"},
+		Reason: "year end", Access: grant.Read, Host: "h1", Jobs: grant.Jobs{JobUsers: []string{"etl"}},
 	})
 	if err != nil || r.Number != 1 || r.Status != vault.Pending || r.Name != payroll {
 		t.Fatalf("%+v, %v", r, err)
@@ -155,8 +155,8 @@ func TestRequestsThatCannotBeMade(t *testing.T) {
 		"no reason":         {bob, payroll, vault.Request{Access: grant.Read}, credential.ErrInvalid},
 		"no access":         {bob, payroll, vault.Request{Reason: "r"}, credential.ErrInvalid},
 		"use for oneself":   {bob, payroll, vault.Request{Reason: "r", Access: grant.Use}, credential.ErrInvalid},
-		"users, no host":    {bob, payroll, vault.Request{Reason: "r", Access: grant.Read, JobUsers: []string{"x"}}, credential.ErrInvalid},
-		"an empty user":     {bob, payroll, vault.Request{Reason: "r", Access: grant.Read, Host: "h1", JobUsers: []string{""}}, credential.ErrInvalid},
+		"users, no host":    {bob, payroll, vault.Request{Reason: "r", Access: grant.Read, Jobs: grant.Jobs{JobUsers: []string{"x"}}}, credential.ErrInvalid},
+		"an empty user":     {bob, payroll, vault.Request{Reason: "r", Access: grant.Read, Host: "h1", Jobs: grant.Jobs{JobUsers: []string{""}}}, credential.ErrInvalid},
 		"a long reason":     {bob, payroll, vault.Request{Reason: strings.Repeat("x", 5000), Access: grant.Read}, credential.ErrInvalid},
 	} {
 		if _, err := f.MakeRequest(t.Context(), c.who, c.ref, c.r); !errors.Is(err, c.want) {

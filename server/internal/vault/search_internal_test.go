@@ -33,12 +33,11 @@ func TestSearchIndex(t *testing.T) {
 			after, text = "", fmt.Sprintf("%03d", random.IntN(1000))
 		}
 		var got, want []string
-		x.texts.each(after, text, func(c *credential.Metadata) bool {
+		for c := range x.lists[listAll].behind(after, text) {
 			if (Filter{Search: text}).matches(c) {
 				got = append(got, c.Name)
 			}
-			return true
-		})
+		}
 		for name, description := range names {
 			if name > after && (strings.Contains(name, text) || strings.Contains(description, text)) {
 				want = append(want, name)
@@ -55,19 +54,19 @@ func TestSearchIndex(t *testing.T) {
 			compare()
 		}
 	}
-	if len(x.texts) < 3 {
-		t.Errorf("only %d blocks", len(x.texts))
+	if blocks := len(x.lists[listAll].blocks); blocks < 3 {
+		t.Errorf("only %d blocks", blocks)
 	}
-	loaded := newIndex(slices.Clone(x.all()))
-	if x = loaded; len(x.texts) < 3 {
-		t.Errorf("only %d blocks once loaded", len(x.texts))
+	loaded := newIndex(slices.Collect(x.all()))
+	if x = loaded; len(x.lists[listAll].blocks) < 3 {
+		t.Errorf("only %d blocks once loaded", len(x.lists[listAll].blocks))
 	}
 	compare()
 	for name := range names {
 		x.remove("id-" + name)
 	}
 	clear(names)
-	if compare(); len(x.texts) != 0 || len(x.lists) != 0 || len(x.byID) != 0 {
-		t.Errorf("left: %d blocks, %d lists", len(x.texts), len(x.lists))
+	if compare(); len(x.lists) != 0 || len(x.byID) != 0 {
+		t.Errorf("left: %d lists, %d credentials", len(x.lists), len(x.byID))
 	}
 }

@@ -180,7 +180,7 @@ func (v *Vault) PurgeOwned(ctx context.Context, actor, ownerID string) error {
 func (v *Vault) ownedBy(id string) (out []credential.Metadata) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	for _, c := range v.credentials.all() {
+	for c := range v.credentials.all() {
 		if c.Kind == credential.Custom && c.OwnerID == id {
 			out = append(out, *c)
 		}

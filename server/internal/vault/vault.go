@@ -30,6 +30,7 @@ var (
 	ErrTaken     = errors.New("the name is taken")
 	ErrRefused   = errors.New("refused")
 	ErrChanged   = errors.New("it was changed meanwhile: look at it again")
+	ErrInUse     = errors.New("still in use")
 )
 
 const (
@@ -42,7 +43,10 @@ const (
 	kindRetired    barrier.Kind = "retired"    // retired
 	kindCounter    barrier.Kind = "counter"    // a number
 
-	counterRequests = "requests" // the highest number that a request had
+	kindApplication barrier.Kind = "application" // definition; its names are claimed as such
+
+	counterRequests     = "requests"     // the highest number that a request had
+	counterApplications = "applications" // the highest revision that an imported application had
 )
 
 // Vault is the room. It is safe for concurrent use.
@@ -50,7 +54,7 @@ type Vault struct {
 	barrier   *barrier.Barrier
 	log       *audit.Log
 	arena     *secret.Arena
-	catalogue *catalogue.Catalogue
+	catalogue *applications
 	settings  *setting.Settings
 	now       func() time.Time
 	authority *fleet.Fleet // nil: no certificates are made
@@ -71,12 +75,15 @@ type Vault struct {
 // unsealed barrier. Values are decrypted into arena.
 func Open(b *barrier.Barrier, log *audit.Log, arena *secret.Arena, c *catalogue.Catalogue, settings *setting.Settings, now func() time.Time) (*Vault, error) {
 	v := &Vault{
-		barrier: b, log: log, arena: arena, catalogue: c, settings: settings, now: now,
+		barrier: b, log: log, arena: arena, catalogue: newApplications(c), settings: settings, now: now,
 		grants:   newGrantIndex(),
 		requests: map[string]Request{},
 		changed:  func() {},
 	}
 	err := b.View(func(tx *barrier.Tx) error {
+		if err := v.catalogue.load(tx); err != nil {
+			return err
+		}
 		var all []*credential.Metadata
 		err := barrier.ScanJSON(tx, kindCredential, func(c credential.Metadata) error {
 			all = append(all, &c)

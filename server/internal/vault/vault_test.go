@@ -147,7 +147,7 @@ func TestTheGate(t *testing.T) {
 	f.wantRefused(runner, etl, "crm", "there is no such credential")
 	f.addToken("crm", "tok-1")
 	f.wantRefused(runner, etl, "crm", "no grant names this credential")
-	f.grant(grant.Grant{Name: "g", Credentials: []string{"crm"}, Hosts: []string{"h1"}, Conditions: grant.Conditions{JobUsers: []string{"etl"}}})
+	f.grant(grant.Grant{Name: "g", Credentials: []string{"crm"}, Hosts: []string{"h1"}, Conditions: grant.Conditions{Jobs: grant.Jobs{JobUsers: []string{"etl"}}}})
 	f.wantAllowed(runner, etl, "crm", "tok-1")
 	f.wantRefused(another, etl, "crm", "no grant of this credential names this host")
 	f.wantRefused(runner, grant.Job{User: "root", UID: "0"}, "crm", "no grant of this credential for this host names this job's user")
