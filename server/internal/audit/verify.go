@@ -95,6 +95,9 @@ type snapshot struct {
 func (l *Log) snapshot(ctx context.Context) (snapshot, error) {
 	l.mu.Lock()
 	newest := l.newest
+	if newest != nil {
+		l.due(newest)
+	}
 	l.mu.Unlock()
 	if newest != nil {
 		// A batch that failed is not in the tree; what is there can be read nevertheless.

@@ -20,12 +20,17 @@ import (
 // maxBatch is the most bytes that one write and fsync take. It bounds what a crash can leave unfinished.
 const maxBatch = 1 << 20
 
+// outcomeDelay is how long outcomes wait for an entry that somebody waits for, such as the next intent, to share its
+// fsync. Who reads the log does not wait so long, and one that is lost in a crash is found out again.
+const outcomeDelay = 20 * time.Millisecond
+
 // batch is a number of frames that become durable together.
 type batch struct {
 	key    *segmentKey // whose segment it is for
 	frames []byte
 	count  uint32
 	last   uint64 // seq of its last frame
+	due    bool   // it is to be written now: it has more than outcomes, or these have waited
 
 	err    error         // why it failed; set before the channels are closed
 	done   chan struct{} // closed when the batch is durable
@@ -93,7 +98,7 @@ func (l *Log) enqueue(k kind, ref uint64, e *Entry, after *batch) (uint64, *batc
 			return 0, nil, fmt.Errorf("audit log: %w", err)
 		}
 		m.frame = frame
-		seq, b, err := l.place(key, frame, after)
+		seq, b, err := l.place(key, frame, after, k != committed && k != notCommitted)
 		if b != nil || err != nil {
 			return seq, b, err
 		}
@@ -102,7 +107,7 @@ func (l *Log) enqueue(k kind, ref uint64, e *Entry, after *batch) (uint64, *batc
 
 // place numbers a frame that was sealed with key. It returns no batch if the frame must be sealed again, because the
 // segment of that key has no room for it.
-func (l *Log) place(key *segmentKey, frame []byte, after *batch) (uint64, *batch, error) {
+func (l *Log) place(key *segmentKey, frame []byte, after *batch, due bool) (uint64, *batch, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
@@ -124,6 +129,15 @@ func (l *Log) place(key *segmentKey, frame []byte, after *batch) (uint64, *batch
 		return 0, nil, nil
 	}
 	b := l.openBatch(len(frame))
+	if due {
+		l.due(b)
+	} else if b.count == 0 {
+		time.AfterFunc(outcomeDelay, func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.due(b)
+		})
+	}
 	seq := l.next
 	number(frame, b.count, seq, l.now().UnixNano())
 	b.frames = append(b.frames, frame...)
@@ -145,8 +159,13 @@ func (l *Log) openBatch(size int) *batch {
 	l.spare = nil
 	l.queue = append(l.queue, b)
 	l.newest = b
-	l.work.Signal()
 	return b
+}
+
+// due has the writer take a batch now. The lock is held.
+func (l *Log) due(b *batch) {
+	b.due = true
+	l.work.Signal()
 }
 
 // write is the one goroutine that writes. It ends when the log is closed or has failed.
@@ -175,11 +194,11 @@ func (l *Log) write() {
 func (l *Log) take() *batch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.queue) == 0 {
-		if l.err != nil {
-			return nil
-		}
+	for l.err == nil && (len(l.queue) == 0 || len(l.queue) == 1 && !l.queue[0].due) {
 		l.work.Wait()
+	}
+	if len(l.queue) == 0 {
+		return nil
 	}
 	l.mu.Unlock()
 	// Writers that are about to append get to run first, and share the fsync. Alone, a writer loses a microsecond.
