@@ -270,7 +270,7 @@ type transfer struct {
 func transferCredential(ctx context.Context, c *call, in *transfer) (api.Transferred, error) {
 	to, err := c.rooms.People.User(in.Body.To)
 	if err != nil {
-		return api.Transferred{}, err
+		return api.Transferred{}, inMember("to", err, people.ErrNoUser)
 	}
 	if !to.Disabled.IsZero() {
 		return api.Transferred{}, usage("to", "this user is disabled")

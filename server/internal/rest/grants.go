@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/strongroom/strongroom/server/internal/fleet"
+	"github.com/strongroom/strongroom/server/internal/vault"
 	"github.com/strongroom/strongroom/shared/api"
 	"github.com/strongroom/strongroom/shared/credential"
 	"github.com/strongroom/strongroom/shared/grant"
@@ -39,7 +40,7 @@ func addGrant(ctx context.Context, c *call, in *creates[api.GrantRule]) (api.Gra
 	return once(ctx, c, making{key: in.IdempotencyKey, what: in.Body.Name, body: in.Body},
 		func(ctx context.Context) (api.Grant, error) {
 			if _, err := c.rooms.Vault.AddGrant(ctx, c.person, ruleOf(in.Body)); err != nil {
-				return api.Grant{}, err
+				return api.Grant{}, inMember("credentials", err, vault.ErrNotFound)
 			}
 			return oneGrant(c, in.Body.Name)
 		}, func(name string) (api.Grant, error) { return oneGrant(c, name) })
@@ -60,7 +61,7 @@ func editGrant(ctx context.Context, c *call, in *grantEdit) (api.Grant, error) {
 		return api.Grant{}, usage("name", "a grant keeps its name")
 	}
 	if _, err := c.rooms.Vault.EditGrant(ctx, c.person, ruleOf(in.Body), revision); err != nil {
-		return api.Grant{}, err
+		return api.Grant{}, inMember("credentials", err, vault.ErrNotFound)
 	}
 	return oneGrant(c, in.Name)
 }

@@ -45,6 +45,14 @@ func usage(member, mend string) *problem {
 	return refusal(http.StatusUnprocessableEntity, api.CodeUsage, member+": "+mend)
 }
 
+// inMember names the member that says what is not there, if that is what err is about.
+func inMember(member string, err, absent error) error {
+	if !errors.Is(err, absent) {
+		return err
+	}
+	return refusal(http.StatusNotFound, api.CodeNotFound, member+": "+absent.Error())
+}
+
 func failed() *problem {
 	return refusal(http.StatusInternalServerError, api.CodeFailed, "the server could not do it; its log says why")
 }

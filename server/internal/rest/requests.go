@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/strongroom/strongroom/server/internal/fleet"
 	"github.com/strongroom/strongroom/server/internal/vault"
 	"github.com/strongroom/strongroom/shared/api"
 	"github.com/strongroom/strongroom/shared/grant"
@@ -44,14 +45,14 @@ func makeRequest(ctx context.Context, c *call, in *creates[api.RequestMake]) (ap
 	b := in.Body
 	if b.Host != "" {
 		if _, err := c.rooms.Fleet.Get(b.Host); err != nil {
-			return api.Request{}, err
+			return api.Request{}, inMember("host", err, fleet.ErrNotFound)
 		}
 	}
 	return once(ctx, c, making{key: in.IdempotencyKey, body: b}, func(ctx context.Context) (api.Request, error) {
 		r, err := c.rooms.Vault.MakeRequest(ctx, c.person, b.Credential, vault.Request{
 			Reason: b.Reason, Access: grant.Access(b.Access), Host: b.Host, Jobs: grant.Jobs(b.Jobs),
 		})
-		return requestOf(r), err
+		return requestOf(r), inMember("credential", err, vault.ErrNotFound)
 	}, nil)
 }
 

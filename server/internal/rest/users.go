@@ -62,7 +62,7 @@ func (r *REST) addUser(ctx context.Context, c *call, in *creates[api.UserAdd]) (
 			u, err := c.rooms.People.AddUser(ctx, c.person, people.NewUser{
 				Name: b.Name, Role: b.Role, Password: opened["password"], Bcrypt: opened["bcrypt"],
 			})
-			return userOf(c, u), err
+			return userOf(c, u), inMember("role", err, people.ErrNoRole)
 		}, func(name string) (api.User, error) { return showUser(ctx, c, &ByName{Name: name}) })
 }
 
@@ -120,7 +120,7 @@ func editUser(ctx context.Context, c *call, in *userEdit) (api.User, error) {
 		Role: in.Body.Role, Disabled: in.Body.Disabled, Revision: revision,
 	})
 	if err != nil {
-		return api.User{}, err
+		return api.User{}, inMember("role", err, people.ErrNoRole)
 	}
 	return userOf(c, u), nil
 }

@@ -144,10 +144,7 @@ func (v *Vault) checkGrant(g *grant.Grant) error {
 		}
 	}
 	for _, host := range g.Hosts {
-		if host == "" {
-			return invalid("host", "it is empty")
-		}
-		if err := credential.ValidText("host", host, 256); err != nil {
+		if err := credential.ValidName("host ID", host); err != nil {
 			return err
 		}
 	}
