@@ -221,9 +221,15 @@ func (s *Server) status() api.Status {
 		out.Warnings = append(out.Warnings, promises.Warnings()...)
 	}
 	if credentials := s.credentials.Load(); credentials != nil {
-		for _, name := range credentials.BrokenApplications() {
-			out.Warnings = append(out.Warnings, fmt.Sprintf("the imported definition of the application %s is not one that this version takes, so it is not used: "+
-				"strongroom application show %s says why; mend the file and import it again, or delete it", name, name))
+		broken := 0 // their names are for people who are signed in
+		for _, app := range credentials.Applications() {
+			if app.Broken != nil {
+				broken++
+			}
+		}
+		if broken > 0 {
+			out.Warnings = append(out.Warnings, fmt.Sprintf("%d imported definitions of applications are not such as this version takes, so they are not used: "+
+				"strongroom application list shows which, and strongroom application show why; mend the files and import them again, or delete them", broken))
 		}
 	}
 	return out

@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -241,13 +242,14 @@ func TestJobTokens(t *testing.T) {
 	server.Admin.Do(t, facts("group/app")...)
 	server.Admin.Run(t, facts("group/other")...).Want(t, 3)
 
-	// CI systems hand the token over in the environment, which stays the command's own.
+	// CI systems hand the token over in the environment, which stays the command's own; what it prints of it is masked.
 	inCI := kit.Command{Program: filepath.Join(kit.Bin(t), "strongroom-agent"), Env: []string{"STRONGROOM_SOCKET=" + host.Socket, "STRONGROOM_JOB_TOKEN=" + build}}
 	if got := inCI.Run(t, "list", "--json").Want(t, 0); !strings.Contains(got.Stdout, `"crm"`) {
 		t.Errorf("listed: %s", got.Stdout)
 	}
-	if got := inCI.Run(t, "exec", "--credential", "crm", "--", "sh", "-c", `test -n "$CRM_TOKEN" && printf %s "$STRONGROOM_JOB_TOKEN"`).Want(t, 0).Stdout; got != build {
-		t.Errorf("the command's own STRONGROOM_JOB_TOKEN is %q", got)
+	script := `test -n "$CRM_TOKEN" && printf '%s %s' "${#STRONGROOM_JOB_TOKEN}" "$STRONGROOM_JOB_TOKEN"`
+	if got, want := inCI.Run(t, "exec", "--credential", "crm", "--", "sh", "-c", script).Want(t, 0).Stdout, fmt.Sprint(len(build), " ***"); got != want {
+		t.Errorf("the command's own STRONGROOM_JOB_TOKEN, printed: %q, want %q", got, want)
 	}
 	inCI.Run(t, "status").Want(t, 0)
 	inCI.Env[1] = "STRONGROOM_JOB_TOKEN=" + ci.token(t, "late")

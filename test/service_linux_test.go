@@ -21,6 +21,14 @@ func TestService(t *testing.T) {
 	if r := agent("start"); r.Code != 1 || !strings.Contains(r.Stderr, "the service is not installed: strongroom-agent install") {
 		t.Errorf("start before install: %d, %s", r.Code, r.Stderr)
 	}
+	// A program that others could replace is not made root's; the join string is still good after that.
+	m.Run(t, "cp", "/usr/local/bin/strongroom-agent", "/tmp/agent").Want(t, 0)
+	if r := m.Run(t, "/tmp/agent", "install", "--join", "@"+join); r.Code != 1 || !strings.Contains(r.Stderr, "others than root may write to /tmp,") {
+		t.Errorf("install of a program in /tmp: %d, %s", r.Code, r.Stderr)
+	}
+	if r := agent("install", "--join", "@"+join, "--socket", "/run/x.sock"); r.Code != 1 || !strings.Contains(r.Stderr, "such as /run/strongroom") {
+		t.Errorf("install with a socket in /run: %d, %s", r.Code, r.Stderr)
+	}
 	agent("install", "--join", "@"+join).Want(t, 0)
 	var status kit.Status
 	kit.Eventually(t, kit.Patience, "a connected agent", func() bool {

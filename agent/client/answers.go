@@ -35,7 +35,10 @@ type Credential struct {
 	Fields map[string][]byte
 	// SecretFields are the names of those that must not be shown.
 	SecretFields []string
-	Lease        Lease
+	// Environment has, for each variable that the own tools of the credential's application read, the template of its
+	// value over Fields: {password} in PGPASSWORD stands for that field's value.
+	Environment map[string]string
+	Lease       Lease
 }
 
 // Lease is how long a value is good.
@@ -66,6 +69,7 @@ func (c *Credential) UnmarshalJSON(b []byte) error {
 		Fields       map[string]string `json:"fields"`
 		FieldsBase64 map[string][]byte `json:"fields_base64"`
 		SecretFields []string          `json:"secret_fields"`
+		Environment  map[string]string `json:"environment"`
 		Lease        struct {
 			Remaining string `json:"remaining"`
 			Stale     bool   `json:"stale"`
@@ -80,8 +84,9 @@ func (c *Credential) UnmarshalJSON(b []byte) error {
 	}
 	*c = Credential{
 		Name: answer.Credential, Version: answer.Version, SecretFields: answer.SecretFields,
-		Fields: make(map[string][]byte, len(answer.Fields)+len(answer.FieldsBase64)),
-		Lease:  Lease{Remaining: remaining, Stale: answer.Lease.Stale},
+		Fields:      make(map[string][]byte, len(answer.Fields)+len(answer.FieldsBase64)),
+		Environment: answer.Environment,
+		Lease:       Lease{Remaining: remaining, Stale: answer.Lease.Stale},
 	}
 	for name, text := range answer.Fields {
 		c.Fields[name] = []byte(text)

@@ -51,7 +51,7 @@ func answers(status int, body string) http.HandlerFunc {
 }
 
 const crm = `{"credential":"crm","version":7,"fields":{"username":"bot","password":"p\"w\u00e9"},"fields_base64":{"key":"/wA="},
-"secret_fields":["password","key"],"lease":{"remaining":"14m58s","stale":true}}`
+"environment":{"CRM_USER":"{username}"},"secret_fields":["password","key"],"lease":{"remaining":"14m58s","stale":true}}`
 
 func TestGet(t *testing.T) {
 	t.Parallel()
@@ -70,6 +70,9 @@ func TestGet(t *testing.T) {
 	want := map[string]string{"username": "bot", "password": "p\"wé", "key": "\xff\x00"}
 	if len(got.Fields) != 3 || len(got.SecretFields) != 2 {
 		t.Errorf("%d fields, secret %v; want 3, of which 2 are secret", len(got.Fields), got.SecretFields)
+	}
+	if len(got.Environment) != 1 || got.Environment["CRM_USER"] != "{username}" {
+		t.Errorf("environment %v", got.Environment)
 	}
 	for name, value := range want {
 		if string(got.Fields[name]) != value {

@@ -134,9 +134,19 @@ func (c *Client) Application(ctx context.Context, name string) (*ApplicationDeta
 }
 
 // SetApplication puts an imported definition in the place of the one that is as it was at that revision; 0: whatever it
-// is, or none.
+// is, or none. What is not as it was is ErrChanged.
 func (c *Client) SetApplication(ctx context.Context, name string, revision uint64, in ApplicationSet) (*ApplicationChanged, error) {
 	return change[ApplicationChanged](ctx, c, http.MethodPut, revision, in, "applications", name)
+}
+
+// AddApplication is SetApplication where there must be no application of the name, not even a built-in one; else it is
+// ErrChanged.
+func (c *Client) AddApplication(ctx context.Context, name string, in ApplicationSet) (*ApplicationChanged, error) {
+	out := new(ApplicationChanged)
+	if _, err := c.do(ctx, call{method: http.MethodPut, path: []string{"applications", name}, absent: true, in: in, out: out}); err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 // DeleteApplication removes an imported definition that is as it was at that revision.

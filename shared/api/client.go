@@ -112,6 +112,7 @@ type call struct {
 	path    []string // segments behind /v1, escaped here
 	query   url.Values
 	match   string // the If-Match; empty: none
+	absent  bool   // If-None-Match: *
 	in, out any    // nil: no body
 	timeout time.Duration
 }
@@ -180,6 +181,9 @@ func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
 	}
 	if k.match != "" {
 		req.Header.Set("If-Match", k.match)
+	}
+	if k.absent {
+		req.Header.Set("If-None-Match", "*")
 	}
 	if key, ok := ctx.Value(keyKey{}).(string); ok {
 		req.Header.Set("Idempotency-Key", key)

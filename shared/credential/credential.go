@@ -18,6 +18,7 @@ const (
 	MaxValue       = 64 << 10  // bytes of one field's value
 	MaxValueTotal  = 512 << 10 // bytes of all of a version's values
 	MaxFields      = 64        // fields of a credential
+	MaxVariables   = 64        // variables of an application's own tools, for one credential
 	MaxTags        = 64        // tags of a credential, labels of a host
 	MaxDescription = 4 << 10   // bytes of a description
 	MaxName        = 63        // bytes of a name, of an owner, of a field

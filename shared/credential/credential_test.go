@@ -54,7 +54,7 @@ func TestOrigins(t *testing.T) {
 			t.Errorf("%s: %s, %v; want %s", raw, o, err, want)
 		}
 	}
-	for _, raw := range []string{"", "example.com", "ftp://example.com", "https://", "https://:443", "https://a:b@example.com", "::", "javascript:alert(1)", "https://user@host"} {
+	for _, raw := range []string{"", "example.com", "ftp://example.com", "https://", "https://:443", "https://a:b@example.com", "::", "javascript:alert(1)", "https://user@host", "https://gİthub.com", "https://g%C4%B0thub.com"} {
 		_, err := OriginOf("url", raw)
 		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "url") {
 			t.Errorf("%q: %v, want ErrInvalid naming the field", raw, err)

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Origin is a place that a value may be sent to.
@@ -41,6 +42,9 @@ func originOf(field, raw string, schemes ...string) (Origin, error) {
 		return Origin{}, fmt.Errorf("%w field %s: the scheme must be https or http", ErrInvalid, field)
 	case defaultPorts[u.Scheme] == "":
 		return Origin{}, fmt.Errorf("%w field %s: the scheme is not one that credentials are sent by", ErrInvalid, field)
+	case strings.ContainsFunc(u.Host, func(r rune) bool { return r > unicode.MaxASCII }):
+		// Lower case is not the same everywhere beyond ASCII: İ is i to some, and another domain to DNS.
+		return Origin{}, fmt.Errorf("%w field %s: write the host's name in its ASCII form, which begins with xn--", ErrInvalid, field)
 	case u.User != nil:
 		return Origin{}, fmt.Errorf("%w field %s: leave the user and password out of the URL", ErrInvalid, field)
 	}

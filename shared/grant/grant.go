@@ -145,8 +145,8 @@ func ForHost(grants []Grant, c credential.Metadata, h Host, now time.Time) Decis
 // wants the value.
 func ForJob(grants []Grant, j Job) Decision {
 	left := grants
-	for _, kind := range kindsOfJobs {
-		if left = keep(left, func(g Grant) bool { return kind.match(g.Jobs, j) }); len(left) == 0 {
+	for _, kind := range kinds {
+		if left = keep(left, func(g Grant) bool { return kind.met(g.Jobs, j) }); len(left) == 0 {
 			return Decision{Reason: kind.reason}
 		}
 	}

@@ -3,6 +3,7 @@ package grant
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"path"
 	"slices"
@@ -66,10 +67,8 @@ func (j Job) String() string {
 
 // subject is whom the job's token is about, ISSUER:SUB; empty: there is none.
 func (j Job) subject() string {
-	for _, claim := range j.Claims {
-		if left, sub, _ := strings.Cut(claim, "="); strings.HasSuffix(left, subjectClaim) {
-			return strings.TrimSuffix(left, subjectClaim) + ":" + sub
-		}
+	for _, claim := range j.ForLog().Claims {
+		return strings.Replace(claim, subjectClaim+"=", ":", 1)
 	}
 	return ""
 }
@@ -79,13 +78,15 @@ const subjectClaim = ":sub"
 
 // ForLog is the job with no more claims than String shows.
 func (j Job) ForLog() Job {
-	var shown []string
-	for _, claim := range j.Claims {
-		if left, _, _ := strings.Cut(claim, "="); strings.HasSuffix(left, subjectClaim) && len(shown) == 0 {
-			shown = append(shown, claim)
-		}
+	i := slices.IndexFunc(j.Claims, func(claim string) bool {
+		left, _, _ := strings.Cut(claim, "=")
+		return strings.HasSuffix(left, subjectClaim)
+	})
+	if i < 0 {
+		j.Claims = nil
+	} else {
+		j.Claims = j.Claims[i : i+1]
 	}
-	j.Claims = shown
 	return j
 }
 
@@ -99,7 +100,9 @@ func Claim(issuer, name, value string) string {
 }
 
 // Jobs says which jobs on a host a grant is for. Of the kinds that are given
-// each must match, by one of its values; without any, every job is meant.
+// each must match, by one of its values; without any, every job is meant. Each
+// claim of an issuer is a kind of its own: a branch says nothing without its
+// project.
 type Jobs struct {
 	JobUsers      []string `json:"job_users,omitempty"`      // names, decimal uids or SIDs
 	JobUnits      []string `json:"job_units,omitempty"`      // systemd system units
@@ -109,44 +112,69 @@ type Jobs struct {
 	JobClaims     []string `json:"job_claims,omitempty"` // as Claim has them
 }
 
-// kindsOfJobs are the kinds of conditions, in the order in which they are judged.
-var kindsOfJobs = []struct {
+// kind is one kind of conditions on jobs.
+type kind struct {
+	name   string // in messages
 	reason string // of a refusal
-	match  func(Jobs, Job) bool
-}{
-	{ReasonJob, Jobs.matchUser},
-	{ReasonUnit, func(c Jobs, j Job) bool { return names(c.JobUnits, j.Unit) }},
-	{ReasonContainer, Jobs.matchContainer},
-	{ReasonExe, func(c Jobs, j Job) bool { return names(c.JobExes, j.Exe) }},
-	{ReasonClaim, func(c Jobs, j Job) bool {
-		return len(c.JobClaims) == 0 || slices.ContainsFunc(j.Claims, func(claim string) bool { return names(c.JobClaims, claim) })
-	}},
-	{ReasonExeHash, func(c Jobs, j Job) bool { return names(c.JobExeHashes, j.ExeSHA256) }},
+	values func(Jobs) []string
+	match  func(given []string, j Job) bool // called where some are given
+	good   func(value string) bool
+	wanted string // said of a value that is not good
 }
 
-// names tells whether a kind that is given has the fact. One that is not known
-// is named by nobody.
-func names(given []string, fact string) bool {
-	return len(given) == 0 || fact != "" && slices.Contains(given, fact)
+// kinds are all of them, in the order in which they are judged.
+var kinds = []kind{
+	{"job user", ReasonJob, func(c Jobs) []string { return c.JobUsers }, anyOf(isUser),
+		func(user string) bool { return len(user) <= 256 }, "at most 256 bytes are allowed"},
+	{"job unit", ReasonUnit, func(c Jobs) []string { return c.JobUnits }, anyOf(func(v string, j Job) bool { return v == j.Unit }),
+		isUnit, "write a system unit that has processes as systemctl shows it, such as backup.service"},
+	{"job container", ReasonContainer, func(c Jobs) []string { return c.JobContainers }, anyOf(inContainer),
+		isContainer, "write its ID, or the first 12 digits of it or more, in lower-case hex"},
+	{"job exe", ReasonExe, func(c Jobs) []string { return c.JobExes }, anyOf(func(v string, j Job) bool { return v == j.Exe }),
+		isPath, "write the absolute path of a file, without . and .. and doubled slashes"},
+	{"job claim", ReasonClaim, func(c Jobs) []string { return c.JobClaims }, matchClaims,
+		isClaim, "write it as ISSUER:CLAIM=VALUE, such as https://gitlab.example.com:project_path=group/app"},
+	{"job exe sha256", ReasonExeHash, func(c Jobs) []string { return c.JobExeHashes }, anyOf(func(v string, j Job) bool { return v == j.ExeSHA256 }),
+		func(s string) bool { return len(s) == 64 && isHex(s) }, "write 64 lower-case hex digits"},
 }
 
-// matchUser compares numbers with the uid alone: an account may be called 1001.
-func (c Jobs) matchUser(j Job) bool {
-	return len(c.JobUsers) == 0 || slices.ContainsFunc(c.JobUsers, func(user string) bool {
-		if IsUID(user) {
-			return user == j.UID
-		}
-		return user != "" && user == j.User
-	})
+// met tells whether the kind is not given, or names the job.
+func (k kind) met(c Jobs, j Job) bool {
+	given := k.values(c)
+	return len(given) == 0 || k.match(given, j)
+}
+
+// anyOf tells whether one of the values names the job. What is not known of a job, or empty in a condition, is named by
+// nobody.
+func anyOf(is func(value string, j Job) bool) func(given []string, j Job) bool {
+	return func(given []string, j Job) bool {
+		return slices.ContainsFunc(given, func(v string) bool { return v != "" && is(v, j) })
+	}
+}
+
+// matchClaims demands of each claim that is named one of its values.
+func matchClaims(given []string, j Job) bool {
+	shown := map[string]bool{}
+	for _, claim := range given {
+		name, _, _ := strings.Cut(claim, "=")
+		shown[name] = shown[name] || claim != "" && slices.Contains(j.Claims, claim)
+	}
+	return !slices.Contains(slices.Collect(maps.Values(shown)), false)
+}
+
+// isUser compares numbers with the uid alone: an account may be called 1001.
+func isUser(user string, j Job) bool {
+	if IsUID(user) {
+		return user == j.UID
+	}
+	return user == j.User
 }
 
 // minContainer is how many digits tell a container from every other one.
 const minContainer = 12
 
-func (c Jobs) matchContainer(j Job) bool {
-	return len(c.JobContainers) == 0 || slices.ContainsFunc(c.JobContainers, func(id string) bool {
-		return len(id) >= minContainer && strings.HasPrefix(j.Container, id)
-	})
+func inContainer(id string, j Job) bool {
+	return len(id) >= minContainer && strings.HasPrefix(j.Container, id)
 }
 
 // IsUID says whether a job's user is given as a number or as a Windows SID, not
@@ -179,8 +207,15 @@ func WantsHash(grants []Grant, j Job) bool {
 
 // Len counts the values of all kinds.
 func (c Jobs) Len() int {
-	return len(c.JobUsers) + len(c.JobUnits) + len(c.JobContainers) + len(c.JobExes) + len(c.JobExeHashes) + len(c.JobClaims)
+	n := 0
+	for _, kind := range kinds {
+		n += len(kind.values(c))
+	}
+	return n
 }
+
+// maxJobsText bounds all values together, in bytes: they travel with every lease.
+const maxJobsText = 16 << 10
 
 // maxJobText is the longest value of a condition. What a host says of a job is
 // cut off further on (package wire), so that no rest can be taken for a whole.
@@ -193,20 +228,12 @@ func (c Jobs) Check() error {
 		return fmt.Errorf("%w job exe: a process can start any program and go on in its name, so name the job's user or unit as well",
 			credential.ErrInvalid)
 	}
-	for _, kind := range []struct {
-		name   string
-		values []string
-		good   func(string) bool
-		wanted string
-	}{
-		{"job user", c.JobUsers, func(user string) bool { return len(user) <= 256 }, "at most 256 bytes are allowed"},
-		{"job unit", c.JobUnits, isUnit, "write a system unit that has processes as systemctl shows it, such as backup.service"},
-		{"job container", c.JobContainers, isContainer, "write its ID, or the first 12 digits of it or more, in lower-case hex"},
-		{"job exe", c.JobExes, isPath, "write the absolute path of a file, without . and .. and doubled slashes"},
-		{"job exe sha256", c.JobExeHashes, func(s string) bool { return len(s) == 64 && isHex(s) }, "write 64 lower-case hex digits"},
-		{"job claim", c.JobClaims, isClaim, "write it as ISSUER:CLAIM=VALUE, such as https://gitlab.example.com:project_path=group/app"},
-	} {
-		for _, value := range kind.values {
+	size := 0
+	for _, kind := range kinds {
+		for _, value := range kind.values(c) {
+			if size += len(value); size > maxJobsText {
+				return fmt.Errorf("%w %s: the conditions on jobs have more than %d bytes together; make several grants", credential.ErrInvalid, kind.name, maxJobsText)
+			}
 			if value == "" {
 				return fmt.Errorf("%w %s: it is empty", credential.ErrInvalid, kind.name)
 			}

@@ -1130,16 +1130,19 @@ func (x *LeaseRequest) GetJob() *Job {
 }
 
 type LeaseResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Credential    string                 `protobuf:"bytes,1,opt,name=credential,proto3" json:"credential,omitempty"` // ID
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
-	Application   string                 `protobuf:"bytes,4,opt,name=application,proto3" json:"application,omitempty"`
-	AuthType      string                 `protobuf:"bytes,5,opt,name=auth_type,json=authType,proto3" json:"auth_type,omitempty"`
-	Version       uint64                 `protobuf:"varint,6,opt,name=version,proto3" json:"version,omitempty"`
-	Terms         []*Terms               `protobuf:"bytes,7,rep,name=terms,proto3" json:"terms,omitempty"`
-	TermsDigest   []byte                 `protobuf:"bytes,8,opt,name=terms_digest,json=termsDigest,proto3" json:"terms_digest,omitempty"` // to name the terms in Held
-	Fields        []*Field               `protobuf:"bytes,9,rep,name=fields,proto3" json:"fields,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Credential  string                 `protobuf:"bytes,1,opt,name=credential,proto3" json:"credential,omitempty"` // ID
+	Name        string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Kind        string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	Application string                 `protobuf:"bytes,4,opt,name=application,proto3" json:"application,omitempty"`
+	AuthType    string                 `protobuf:"bytes,5,opt,name=auth_type,json=authType,proto3" json:"auth_type,omitempty"`
+	Version     uint64                 `protobuf:"varint,6,opt,name=version,proto3" json:"version,omitempty"`
+	Terms       []*Terms               `protobuf:"bytes,7,rep,name=terms,proto3" json:"terms,omitempty"`
+	TermsDigest []byte                 `protobuf:"bytes,8,opt,name=terms_digest,json=termsDigest,proto3" json:"terms_digest,omitempty"` // to name the terms in Held
+	Fields      []*Field               `protobuf:"bytes,9,rep,name=fields,proto3" json:"fields,omitempty"`
+	// What the own tools of the application read: for each variable the template
+	// of its value over the fields, such as {password}. Never a value.
+	Environment   map[string]string `protobuf:"bytes,10,rep,name=environment,proto3" json:"environment,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1233,6 +1236,13 @@ func (x *LeaseResponse) GetTermsDigest() []byte {
 func (x *LeaseResponse) GetFields() []*Field {
 	if x != nil {
 		return x.Fields
+	}
+	return nil
+}
+
+func (x *LeaseResponse) GetEnvironment() map[string]string {
+	if x != nil {
+		return x.Environment
 	}
 	return nil
 }
@@ -1968,7 +1978,7 @@ const file_shared_wire_agent_proto_rawDesc = "" +
 	"\fLeaseRequest\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\tR\arequest\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12*\n" +
-	"\x03job\x18\x03 \x01(\v2\x18.strongroom.agent.v1.JobR\x03job\"\xb9\x02\n" +
+	"\x03job\x18\x03 \x01(\v2\x18.strongroom.agent.v1.JobR\x03job\"\xd0\x03\n" +
 	"\rLeaseResponse\x12\x1e\n" +
 	"\n" +
 	"credential\x18\x01 \x01(\tR\n" +
@@ -1980,7 +1990,12 @@ const file_shared_wire_agent_proto_rawDesc = "" +
 	"\aversion\x18\x06 \x01(\x04R\aversion\x120\n" +
 	"\x05terms\x18\a \x03(\v2\x1a.strongroom.agent.v1.TermsR\x05terms\x12!\n" +
 	"\fterms_digest\x18\b \x01(\fR\vtermsDigest\x122\n" +
-	"\x06fields\x18\t \x03(\v2\x1a.strongroom.agent.v1.FieldR\x06fields\"\xd5\x02\n" +
+	"\x06fields\x18\t \x03(\v2\x1a.strongroom.agent.v1.FieldR\x06fields\x12U\n" +
+	"\venvironment\x18\n" +
+	" \x03(\v23.strongroom.agent.v1.LeaseResponse.EnvironmentEntryR\venvironment\x1a>\n" +
+	"\x10EnvironmentEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd5\x02\n" +
 	"\x05Terms\x12\x14\n" +
 	"\x05grant\x18\x01 \x01(\tR\x05grant\x12\x1b\n" +
 	"\tjob_users\x18\x02 \x03(\tR\bjobUsers\x12\x16\n" +
@@ -2056,7 +2071,7 @@ func file_shared_wire_agent_proto_rawDescGZIP() []byte {
 	return file_shared_wire_agent_proto_rawDescData
 }
 
-var file_shared_wire_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_shared_wire_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_shared_wire_agent_proto_goTypes = []any{
 	(*JoinRequest)(nil),     // 0: strongroom.agent.v1.JoinRequest
 	(*JoinResponse)(nil),    // 1: strongroom.agent.v1.JoinResponse
@@ -2086,6 +2101,7 @@ var file_shared_wire_agent_proto_goTypes = []any{
 	(*ReportResponse)(nil),  // 25: strongroom.agent.v1.ReportResponse
 	(*VerifyRequest)(nil),   // 26: strongroom.agent.v1.VerifyRequest
 	(*VerifyResponse)(nil),  // 27: strongroom.agent.v1.VerifyResponse
+	nil,                     // 28: strongroom.agent.v1.LeaseResponse.EnvironmentEntry
 }
 var file_shared_wire_agent_proto_depIdxs = []int32{
 	8,  // 0: strongroom.agent.v1.WatchRequest.hello:type_name -> strongroom.agent.v1.Hello
@@ -2099,32 +2115,33 @@ var file_shared_wire_agent_proto_depIdxs = []int32{
 	6,  // 8: strongroom.agent.v1.LeaseRequest.job:type_name -> strongroom.agent.v1.Job
 	18, // 9: strongroom.agent.v1.LeaseResponse.terms:type_name -> strongroom.agent.v1.Terms
 	19, // 10: strongroom.agent.v1.LeaseResponse.fields:type_name -> strongroom.agent.v1.Field
-	22, // 11: strongroom.agent.v1.ListResponse.items:type_name -> strongroom.agent.v1.Listed
-	18, // 12: strongroom.agent.v1.Listed.terms:type_name -> strongroom.agent.v1.Terms
-	24, // 13: strongroom.agent.v1.ReportRequest.usage:type_name -> strongroom.agent.v1.Usage
-	6,  // 14: strongroom.agent.v1.Usage.job:type_name -> strongroom.agent.v1.Job
-	6,  // 15: strongroom.agent.v1.VerifyRequest.job:type_name -> strongroom.agent.v1.Job
-	0,  // 16: strongroom.agent.v1.Enrolment.Join:input_type -> strongroom.agent.v1.JoinRequest
-	2,  // 17: strongroom.agent.v1.Enrolment.Recover:input_type -> strongroom.agent.v1.RecoverRequest
-	7,  // 18: strongroom.agent.v1.Agents.Watch:input_type -> strongroom.agent.v1.WatchRequest
-	16, // 19: strongroom.agent.v1.Agents.Lease:input_type -> strongroom.agent.v1.LeaseRequest
-	20, // 20: strongroom.agent.v1.Agents.List:input_type -> strongroom.agent.v1.ListRequest
-	23, // 21: strongroom.agent.v1.Agents.Report:input_type -> strongroom.agent.v1.ReportRequest
-	4,  // 22: strongroom.agent.v1.Agents.Renew:input_type -> strongroom.agent.v1.RenewRequest
-	26, // 23: strongroom.agent.v1.Agents.Verify:input_type -> strongroom.agent.v1.VerifyRequest
-	1,  // 24: strongroom.agent.v1.Enrolment.Join:output_type -> strongroom.agent.v1.JoinResponse
-	3,  // 25: strongroom.agent.v1.Enrolment.Recover:output_type -> strongroom.agent.v1.RecoverResponse
-	11, // 26: strongroom.agent.v1.Agents.Watch:output_type -> strongroom.agent.v1.WatchEvent
-	17, // 27: strongroom.agent.v1.Agents.Lease:output_type -> strongroom.agent.v1.LeaseResponse
-	21, // 28: strongroom.agent.v1.Agents.List:output_type -> strongroom.agent.v1.ListResponse
-	25, // 29: strongroom.agent.v1.Agents.Report:output_type -> strongroom.agent.v1.ReportResponse
-	5,  // 30: strongroom.agent.v1.Agents.Renew:output_type -> strongroom.agent.v1.RenewResponse
-	27, // 31: strongroom.agent.v1.Agents.Verify:output_type -> strongroom.agent.v1.VerifyResponse
-	24, // [24:32] is the sub-list for method output_type
-	16, // [16:24] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	28, // 11: strongroom.agent.v1.LeaseResponse.environment:type_name -> strongroom.agent.v1.LeaseResponse.EnvironmentEntry
+	22, // 12: strongroom.agent.v1.ListResponse.items:type_name -> strongroom.agent.v1.Listed
+	18, // 13: strongroom.agent.v1.Listed.terms:type_name -> strongroom.agent.v1.Terms
+	24, // 14: strongroom.agent.v1.ReportRequest.usage:type_name -> strongroom.agent.v1.Usage
+	6,  // 15: strongroom.agent.v1.Usage.job:type_name -> strongroom.agent.v1.Job
+	6,  // 16: strongroom.agent.v1.VerifyRequest.job:type_name -> strongroom.agent.v1.Job
+	0,  // 17: strongroom.agent.v1.Enrolment.Join:input_type -> strongroom.agent.v1.JoinRequest
+	2,  // 18: strongroom.agent.v1.Enrolment.Recover:input_type -> strongroom.agent.v1.RecoverRequest
+	7,  // 19: strongroom.agent.v1.Agents.Watch:input_type -> strongroom.agent.v1.WatchRequest
+	16, // 20: strongroom.agent.v1.Agents.Lease:input_type -> strongroom.agent.v1.LeaseRequest
+	20, // 21: strongroom.agent.v1.Agents.List:input_type -> strongroom.agent.v1.ListRequest
+	23, // 22: strongroom.agent.v1.Agents.Report:input_type -> strongroom.agent.v1.ReportRequest
+	4,  // 23: strongroom.agent.v1.Agents.Renew:input_type -> strongroom.agent.v1.RenewRequest
+	26, // 24: strongroom.agent.v1.Agents.Verify:input_type -> strongroom.agent.v1.VerifyRequest
+	1,  // 25: strongroom.agent.v1.Enrolment.Join:output_type -> strongroom.agent.v1.JoinResponse
+	3,  // 26: strongroom.agent.v1.Enrolment.Recover:output_type -> strongroom.agent.v1.RecoverResponse
+	11, // 27: strongroom.agent.v1.Agents.Watch:output_type -> strongroom.agent.v1.WatchEvent
+	17, // 28: strongroom.agent.v1.Agents.Lease:output_type -> strongroom.agent.v1.LeaseResponse
+	21, // 29: strongroom.agent.v1.Agents.List:output_type -> strongroom.agent.v1.ListResponse
+	25, // 30: strongroom.agent.v1.Agents.Report:output_type -> strongroom.agent.v1.ReportResponse
+	5,  // 31: strongroom.agent.v1.Agents.Renew:output_type -> strongroom.agent.v1.RenewResponse
+	27, // 32: strongroom.agent.v1.Agents.Verify:output_type -> strongroom.agent.v1.VerifyResponse
+	25, // [25:33] is the sub-list for method output_type
+	17, // [17:25] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_shared_wire_agent_proto_init() }
@@ -2148,7 +2165,7 @@ func file_shared_wire_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_shared_wire_agent_proto_rawDesc), len(file_shared_wire_agent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   28,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -5,9 +5,11 @@ package wire
 
 import (
 	"cmp"
+	"fmt"
 	"strings"
 	"time"
 
+	"github.com/strongroom/strongroom/shared/credential"
 	"github.com/strongroom/strongroom/shared/grant"
 )
 
@@ -84,6 +86,35 @@ func ToGrants(terms []*Terms) []grant.Grant {
 		}}
 	}
 	return out
+}
+
+// maxTemplate bounds the template of one variable, in bytes.
+const maxTemplate = 1 << 10
+
+// FromEnvironment converts what the catalogue says of an application's variables, the field that each takes, into
+// templates for sending.
+func FromEnvironment(fields map[string]string) map[string]string {
+	out := make(map[string]string, len(fields))
+	for variable, field := range fields {
+		out[variable] = "{" + field + "}"
+	}
+	return out
+}
+
+// ToEnvironment takes received templates as they are, or none where they are out of bounds: the host does not keep
+// whatever a server sends.
+func ToEnvironment(templates map[string]string) (map[string]string, error) {
+	if len(templates) > credential.MaxVariables {
+		return nil, fmt.Errorf("the server sent %d variables of an application, at most %d are taken: is it of another version?",
+			len(templates), credential.MaxVariables)
+	}
+	for variable, template := range templates {
+		if len(variable) > credential.MaxName || len(template) > maxTemplate {
+			return nil, fmt.Errorf("the server sent a variable of an application with more than %d bytes of name or %d of template: is it of another version?",
+				credential.MaxName, maxTemplate)
+		}
+	}
+	return templates, nil
 }
 
 // clip bounds what a host claims about a job before it reaches the log.

@@ -71,3 +71,28 @@ func TestTermsArriveWhole(t *testing.T) {
 		}
 	}
 }
+
+// The catalogue's fields arrive as templates, and no more and no longer ones than the most of the catalogue.
+func TestEnvironmentArrives(t *testing.T) {
+	t.Parallel()
+	sent := &wire.LeaseResponse{Environment: wire.FromEnvironment(map[string]string{"PGPASSWORD": "password", "PGHOST": "host"})}
+	got, err := wire.ToEnvironment(across(t, sent, &wire.LeaseResponse{}).GetEnvironment())
+	if want := map[string]string{"PGPASSWORD": "{password}", "PGHOST": "{host}"}; err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, %v; want %v", got, err, want)
+	}
+	most := map[string]string{}
+	for i := range 64 {
+		most[strings.Repeat("A", 61)+string(rune('A'+i/10))+string(rune('0'+i%10))] = strings.Repeat("x", 1024)
+	}
+	if got, err := wire.ToEnvironment(most); err != nil || len(got) != 64 {
+		t.Errorf("the most: %d, %v", len(got), err)
+	}
+	most["ONE_MORE"] = "{k}"
+	for what, over := range map[string]map[string]string{
+		"too many": most, "a long name": {strings.Repeat("A", 64): "{k}"}, "a long template": {"A": strings.Repeat("x", 1025)},
+	} {
+		if got, err := wire.ToEnvironment(over); err == nil || got != nil {
+			t.Errorf("%s: %d taken", what, len(got))
+		}
+	}
+}

@@ -16,12 +16,16 @@ import (
 func (a *app) exec() *cobra.Command {
 	var o client.Options
 	var wanted []string
-	var noRedact, restart bool
+	var noRedact, restart, noTools bool
 	cmd := &cobra.Command{
 		Use:   "exec --credential REF[=PREFIX]... [--restart-on-change] [--] CMD [ARG]...",
 		Short: "Run a command with credentials in its environment",
 		Long: `Run a command with credentials in its environment: PREFIX_FIELD for each field, such as SALESFORCE_PROD_PASSWORD.
 PREFIX is the reference in upper case, with _ for every other character, unless --credential REF=PREFIX names one.
+
+Whatever the prefix, the variables that the application's own tools read are set too, where the catalogue knows them and
+the fields are there: PGHOST, PGUSER, PGPASSWORD of a postgresql credential. They all take the place of variables that
+are set already. Where two credentials would set the same one exec fails; --no-tool-variables leaves those of tools out.
 
 What the command prints is passed on with every secret replaced by ***. For that its stdout and stderr are pipes: give
 --no-redact to a command that needs the terminal. Its stdin and its signals are passed on.
@@ -43,21 +47,19 @@ cannot be run, 127 where it is not found.`,
 			command := deliver.Command{Args: args, Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr}
 			h := a.holdings(o)
 			var err error
-			if command.Env, err = environment(cmd.Context(), h, wanted); err != nil {
+			if command.Env, err = environment(cmd.Context(), h, wanted, !noTools); err != nil {
 				return ownFailure(err)
 			}
-			redactor := deliver.NewRedactor(h.secrets())
 			if !noRedact {
-				command.Redactor = redactor
+				command.Redactor = h.redactor()
 			}
 			if restart {
 				changes := make(chan deliver.Change)
 				command.Changes = changes
 				stop := inBackground(cmd.Context(), func(ctx context.Context) {
 					h.follow(ctx, changes, func(ctx context.Context) (*deliver.Change, error) {
-						env, err := environment(ctx, h, wanted)
-						redactor = redactor.With(h.secrets())
-						return &deliver.Change{Restart: true, Env: env, Redactor: redactor}, err
+						env, err := environment(ctx, h, wanted, !noTools)
+						return &deliver.Change{Restart: true, Env: env, Redactor: h.redactor()}, err
 					})
 				})
 				defer stop()
@@ -66,10 +68,11 @@ cannot be run, 127 where it is not found.`,
 		},
 	}
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return ownFailure(cli.FlagError(cmd, err)) })
-	asking(cmd, &o)
+	asking(cmd, &o, nil)
 	flags := cmd.Flags()
 	flags.SetInterspersed(false) // what follows the command is the command's
 	flags.StringArrayVar(&wanted, "credential", nil, "give the command this credential, `REF[=PREFIX]`; may be repeated")
+	flags.BoolVar(&noTools, "no-tool-variables", false, "set PREFIX_FIELD alone, not what the applications' tools read")
 	flags.BoolVar(&noRedact, "no-redact", false, "pass the output on as it is, on the terminal if there is one")
 	flags.BoolVar(&restart, "restart-on-change", false, "start the command again when a credential's value has changed")
 	return cmd
@@ -104,8 +107,8 @@ func (a *app) runCommand(c deliver.Command) error {
 // ownFailure keeps exec's failures apart from the command's.
 func ownFailure(err error) error { return cli.Exit(deliver.ExitFailed, err) }
 
-// environment is that of a command with the variables of the wanted credentials.
-func environment(ctx context.Context, h *holdings, wanted []string) ([]string, error) {
+// environment is that of a command with the variables of the wanted credentials, which go before those of its own.
+func environment(ctx context.Context, h *holdings, wanted []string, tools bool) ([]string, error) {
 	var credentials []deliver.Credential
 	for _, w := range wanted {
 		ref, prefix, named := strings.Cut(w, "=")
@@ -116,7 +119,11 @@ func environment(ctx context.Context, h *holdings, wanted []string) ([]string, e
 		if err != nil {
 			return nil, err
 		}
-		credentials = append(credentials, deliver.Credential{Reference: ref, Prefix: prefix, Fields: got.Fields})
+		c := deliver.Credential{Reference: ref, Prefix: prefix, Fields: got.Fields}
+		if tools {
+			c.Tools = got.Environment
+		}
+		credentials = append(credentials, c)
 	}
 	variables, err := deliver.Environment(credentials)
 	if err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"time"
 
@@ -29,7 +28,7 @@ type helping struct {
 }
 
 func (h *helping) flags(cmd *cobra.Command, forHosts, forUsers bool) {
-	asking(cmd, &h.options)
+	asking(cmd, &h.options, nil)
 	if forHosts {
 		cmd.Flags().StringVar(&h.host, "host", "", "the `HOST[:PORT]` that the credential is for, in place of that of its field url")
 	}
@@ -207,11 +206,7 @@ of --host, alone:
 			if err != nil {
 				return err
 			}
-			answer, err := c.Kubectl(question, h.host)
-			if err != nil {
-				return fmt.Errorf("kubectl: %w", err)
-			}
-			return a.print(answer, nil)
+			return a.print(c.Kubectl(question, h.host))
 		},
 	}
 	h.flags(cmd, true, false)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/cgi"
@@ -9,11 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
 	dockerclient "github.com/docker/docker-credential-helpers/client"
 	"github.com/docker/docker-credential-helpers/credentials"
 
@@ -169,33 +168,39 @@ func TestDockerAsks(t *testing.T) {
 	}
 }
 
-// AWS's own SDK runs ours as its credential_process.
+// AWS's own SDK, npm's, runs ours as the credential_process of a profile.
 func TestAWSAsks(t *testing.T) {
 	t.Parallel()
 	c := newChanging(t)
 	c.set(fields{"deploy": {"access_key_id": "AKIA0", "key": "s3cr3t/+", "session_token": "t0ken0"}, "crm": {"password": "x"}})
 	x := newTools(t, c)
-	ask := func(ref string) *processcreds.Provider {
-		return processcreds.NewProviderCommand(processcreds.NewCommandBuilderFunc(func(ctx context.Context) (*exec.Cmd, error) {
-			cmd := exec.CommandContext(ctx, "strongroom-agent", "helper", "aws", ref)
-			cmd.Path, cmd.Env, cmd.Err = filepath.Join(x.dir, "strongroom-agent"), x.env, nil
-			return cmd, nil
-		}))
+	config := filepath.Join(x.dir, "aws-config")
+	profiles := "[profile deploy]\ncredential_process = strongroom-agent helper aws deploy\n[profile crm]\ncredential_process = strongroom-agent helper aws crm\n"
+	if err := os.WriteFile(config, []byte(profiles), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	x.env = append(x.env, "AWS_CONFIG_FILE="+config, "NODE_PATH="+filepath.Join(kit.Root(), "bin", "npm", "node_modules"))
+	ask := func(profile string) (out string, err error) {
+		return x.run(t, "", "node", "-e", `require("@aws-sdk/credential-provider-process").fromProcess({profile: process.argv[1]})().then(
+			c => console.log([c.accessKeyId, c.secretAccessKey, c.sessionToken, c.expiration.toISOString()].join(" ")),
+			e => { console.log(String(e)); process.exit(1) })`, profile)
 	}
 	before := time.Now()
-	got, err := ask("deploy").Retrieve(t.Context())
-	if err != nil || got.AccessKeyID != "AKIA0" || got.SecretAccessKey != "s3cr3t/+" || got.SessionToken != "t0ken0" || !got.CanExpire {
-		t.Errorf("%+v, %v", got, err)
+	out, err := ask("deploy")
+	words := strings.Fields(out)
+	if err != nil || len(words) != 4 || !slices.Equal(words[:3], []string{"AKIA0", "s3cr3t/+", "t0ken0"}) {
+		t.Fatalf("%q, %v; install what is missing: tools/parts.sh node npm", out, err)
 	}
-	if left := got.Expires.Sub(before); left < 9*time.Minute || left > 11*time.Minute {
-		t.Errorf("it ends in %v, want the 10 minutes of the lease", left)
+	ends, err := time.Parse(time.RFC3339, words[3])
+	if left := ends.Sub(before); err != nil || left < 9*time.Minute || left > 11*time.Minute {
+		t.Errorf("it ends in %v, want the 10 minutes of the lease: %v", left, err)
 	}
-	if _, err := ask("crm").Retrieve(t.Context()); err == nil {
-		t.Error("a credential without an access key was taken")
+	if out, err := ask("crm"); err == nil {
+		t.Errorf("a credential without an access key was taken: %s", out)
 	}
 	c.refuse()
-	if _, err := ask("deploy").Retrieve(t.Context()); err == nil {
-		t.Error("what is refused was taken")
+	if out, err := ask("deploy"); err == nil {
+		t.Errorf("what is refused was taken: %s", out)
 	}
 	program(t, c.socket, "", "helper", "aws", "deploy").fails(t, 3, "refused: not yours or not there")
 }

@@ -16,16 +16,15 @@ import (
 	"github.com/strongroom/strongroom/shared/cli"
 )
 
-// asking adds the flags of the commands that ask the agent in the name of a job, and whose stdin is for something else.
-func asking(cmd *cobra.Command, o *client.Options) {
+// asking adds the flags of the commands that ask the agent in the name of a job. stdin is nil where it is for something
+// else.
+func asking(cmd *cobra.Command, o *client.Options, stdin io.Reader) {
 	reaching(cmd, o)
-	cmd.Flags().Var(&jobToken{to: &o.JobToken}, "job-token", "the token of the job's CI system, as `@FILE` (default: STRONGROOM_JOB_TOKEN)")
-}
-
-// asking adds those flags to the commands that leave stdin alone.
-func (a *app) asking(cmd *cobra.Command, o *client.Options) {
-	reaching(cmd, o)
-	cmd.Flags().Var(&jobToken{to: &o.JobToken, stdin: a.Stdin}, "job-token", "the token of the job's CI system, as `@FILE` or - for stdin (default: STRONGROOM_JOB_TOKEN)")
+	from := "`@FILE`"
+	if stdin != nil {
+		from += " or - for stdin"
+	}
+	cmd.Flags().Var(&jobToken{to: &o.JobToken, stdin: stdin}, "job-token", "the token of the job's CI system, as "+from+" (default: STRONGROOM_JOB_TOKEN)")
 }
 
 // reaching adds the flags by which the agent is found.
@@ -124,7 +123,7 @@ func (a *app) list() *cobra.Command {
 			return a.Show(list, t)
 		},
 	}
-	a.asking(cmd, &o)
+	asking(cmd, &o, a.Stdin)
 	a.JSONFlag(cmd.Flags())
 	return cmd
 }
@@ -136,6 +135,7 @@ type document struct {
 	Fields       map[string]string `json:"fields"`
 	FieldsBase64 map[string][]byte `json:"fields_base64,omitempty"` // of what is not UTF-8
 	SecretFields []string          `json:"secret_fields"`
+	Environment  map[string]string `json:"environment,omitempty"` // of the application's tools: templates, as in client.Credential
 	Lease        lease             `json:"lease"`
 }
 
@@ -147,8 +147,8 @@ type lease struct {
 func documentOf(c *client.Credential) document {
 	d := document{
 		Credential: c.Name, Version: c.Version, Fields: map[string]string{}, FieldsBase64: map[string][]byte{},
-		SecretFields: c.SecretFields,
-		Lease:        lease{Remaining: c.Lease.Remaining.String(), Stale: c.Lease.Stale},
+		SecretFields: c.SecretFields, Environment: c.Environment,
+		Lease: lease{Remaining: c.Lease.Remaining.String(), Stale: c.Lease.Stale},
 	}
 	for name, value := range c.Fields {
 		if utf8.Valid(value) {
@@ -191,7 +191,7 @@ In the JSON, values that are not UTF-8 are in fields_base64.`,
 			return a.ShowJSON(documentOf(credential))
 		},
 	}
-	a.asking(cmd, &o)
+	asking(cmd, &o, a.Stdin)
 	cmd.Flags().StringVar(&field, "field", "", "print the raw value of the field `NAME`")
 	a.JSONFlag(cmd.Flags())
 	return cmd
@@ -221,7 +221,7 @@ Exit codes: 0 allowed, 3 not.`,
 			return nil
 		},
 	}
-	a.asking(cmd, &o)
+	asking(cmd, &o, a.Stdin)
 	a.JSONFlag(cmd.Flags())
 	return cmd
 }

@@ -89,6 +89,13 @@ func agentSocket(t *testing.T) string {
 			problem(w, 400, "usage", "ref: not a reference")
 		case q.Get("ref") == "broken":
 			problem(w, 500, "failed", "two\nlines\x1b[2J")
+		case q.Get("ref") == "src" || q.Get("ref") == "dst":
+			fmt.Fprintf(w, `{"credential":%q,"version":1,"fields":{"host":"db.example","username":"etl","password":"canary-canary"},
+				"environment":{"PGHOST":"{host}","PGUSER":"{username}","PGPASSWORD":"{password}","PGDATABASE":"{database}"},
+				"secret_fields":["password"],"lease":{"remaining":"14m58s","stale":false}}`, q.Get("ref"))
+		case q.Get("ref") == "hostile":
+			fmt.Fprint(w, `{"credential":"hostile","version":1,"fields":{"password":"/tmp/canary.so"},"environment":{"LD_PRELOAD":"{password}"},
+				"secret_fields":["password"],"lease":{"remaining":"14m58s","stale":false}}`)
 		case q.Get("ref") != "crm" && q.Get("ref") != "stale":
 			problem(w, 403, "refused", "refused: not yours or not there")
 		case q.Get("field") == "password":
@@ -254,6 +261,28 @@ func TestExec(t *testing.T) {
 	}
 }
 
+// What the application's own tools read is set beside PREFIX_FIELD, and masked.
+func TestExecSetsToolVariables(t *testing.T) {
+	t.Parallel()
+	socket := agentSocket(t)
+	const show = `echo "$PGHOST $PGUSER $PGPASSWORD ${PGDATABASE-none} $SRC_HOST $OURS_HOST"`
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--credential", "src"}, "db.example etl *** none db.example \n"},
+		{[]string{"--credential", "src=OURS"}, "db.example etl *** none  db.example\n"},
+		{[]string{"--credential", "src", "--credential", "src=OURS"}, "db.example etl *** none db.example db.example\n"},
+		{[]string{"--credential", "src", "--credential", "dst", "--no-tool-variables"}, "   none db.example \n"},
+	} {
+		r := program(t, socket, "", append(append([]string{"exec"}, c.args...), "--", "sh", "-c", show)...)
+		r.prints(t, c.want)
+	}
+	if r := program(t, socket, "", "get", "src", "--json"); r.code != 0 || !strings.Contains(r.stdout, `"PGPASSWORD": "{password}"`) {
+		t.Errorf("get: %+v", r)
+	}
+}
+
 func TestExecFailures(t *testing.T) {
 	t.Parallel()
 	socket := agentSocket(t)
@@ -263,6 +292,9 @@ func TestExecFailures(t *testing.T) {
 	run("--credential", "crm", "--credential", "crm", "--", "touch", touched).fails(t, 125, "CRM_KEY", "another prefix")
 	run("--credential", "crm=a-b", "--", "touch", touched).fails(t, 125, `"a-b"`)
 	run("--credential", "crm=", "--", "touch", touched).fails(t, 125, "prefix")
+	run("--credential", "src", "--credential", "dst", "--", "touch", touched).fails(t, 125,
+		"PGHOST", "the tool variable of src and the tool variable of dst", "--no-tool-variables")
+	run("--credential", "hostile", "--", "touch", touched).fails(t, 125, "LD_PRELOAD", "changes how programs run")
 	run("--", "touch", touched).fails(t, 125, "--credential")
 	run("--credential", "crm").fails(t, 125, "a command")
 	program(t, "/no/such/socket", "", "exec", "--credential", "crm", "touch", touched).fails(t, 125, "/no/such/socket")

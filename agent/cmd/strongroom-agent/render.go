@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/subtle"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -72,7 +70,7 @@ Exit codes: without --exec those of get; with it those of exec.`,
 			}, noRedact)
 		},
 	}
-	asking(cmd, &o)
+	asking(cmd, &o, nil)
 	flags := cmd.Flags()
 	flags.SetInterspersed(false)
 	flags.StringArrayVar(&wanted, "template", nil, "make a file, `SRC:DST[:MODE]`; may be repeated")
@@ -85,9 +83,8 @@ Exit codes: without --exec those of get; with it those of exec.`,
 
 // runWithFiles runs the command, tells it of changes, and takes the files away.
 func (a *app) runWithFiles(ctx context.Context, r *rendering, contents [][]byte, command deliver.Command, noRedact bool) error {
-	redactor := deliver.NewRedactor(r.secrets())
 	if !noRedact {
-		command.Redactor = redactor
+		command.Redactor = r.redactor()
 	}
 	changes := make(chan deliver.Change)
 	command.Changes = changes
@@ -102,8 +99,7 @@ func (a *app) runWithFiles(ctx context.Context, r *rendering, contents [][]byte,
 				if err != nil || !changed {
 					return nil, err
 				}
-				redactor = redactor.With(r.secrets())
-				return &deliver.Change{Restart: r.restart, Env: command.Env, Redactor: redactor}, nil
+				return &deliver.Change{Restart: r.restart, Env: command.Env, Redactor: r.redactor()}, nil
 			})
 		})
 		return nil
@@ -223,7 +219,7 @@ func readTemplate(src string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the template: %w", err)
 	}
-	return bytes.Clone(source), nil
+	return source, nil
 }
 
 var octal = regexp.MustCompile(`^0?[0-7]{3}$`)
@@ -243,7 +239,7 @@ func parseTemplate(s string) (src, dst string, mode fs.FileMode, err error) {
 		mode, parts = fs.FileMode(bits), parts[:2]
 	}
 	if len(parts) != 2 || parts[0] == "" || parts[1] == "" {
-		return "", "", 0, cli.Exit(cli.Usage, errors.New("--template: say SRC:DST or SRC:DST:MODE, MODE in octal such as 0640; paths have no colon"))
+		return "", "", 0, cli.Usagef("--template: say SRC:DST or SRC:DST:MODE, MODE in octal such as 0640; paths have no colon")
 	}
 	return parts[0], parts[1], mode, nil
 }

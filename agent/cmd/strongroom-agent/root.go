@@ -29,7 +29,8 @@ A job finds the agent by --socket, else STRONGROOM_SOCKET, else the default.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused or not there, 5 not reachable; exec, and render --exec, have their own.`,
 		Example: "  strongroom-agent exec --credential salesforce-prod -- ./sync.sh",
 	}
-	root.AddCommand(a.enroll(), a.runDaemon(), a.install(), a.uninstall(), a.start(), a.stop(), a.restart(), a.status(), a.list(), a.get(), a.exec(), a.render(), a.helper(), a.explain(),
-		a.VersionCommand(), a.CompletionCommand())
+	root.AddCommand(a.enroll(), a.runDaemon(), a.install(), a.status(), a.list(), a.get(), a.exec(), a.render(), a.helper(),
+		a.explain(), a.VersionCommand(), a.CompletionCommand())
+	root.AddCommand(a.controls()...)
 	return a.Root(root, "exec")
 }

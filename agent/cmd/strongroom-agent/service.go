@@ -27,7 +27,8 @@ func (a *app) install() *cobra.Command {
 this host is enrolled, and whenever the machine starts.
 
 With --join the host is enrolled first, unless it is already: the same command may be given again, to bring the service
-up to date. The agent's program is used where it lies now.`,
+up to date. The agent's program is used where it lies now: there, on the way there, and with --config and --state, nobody
+but root may write (Unix). The folder of --socket is the agent's own.`,
 		Example: "  strongroom-agent install --join @join.txt",
 		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -37,6 +38,9 @@ up to date. The agent's program is used where it lies now.`,
 			svc, err := a.service(s)
 			if err != nil {
 				return err
+			}
+			if err := s.Check(); err != nil {
+				return err // before the join string is spent
 			}
 			e.State = s.State
 			if join != "" {
@@ -86,23 +90,17 @@ func (a *app) enrollOnce(ctx context.Context, join string, e agent.Enrolment) er
 	return err
 }
 
-func (a *app) uninstall() *cobra.Command {
-	return a.controls("uninstall", "Stop the service and remove it; the host's identity stays", (*service.Service).Uninstall)
+// controls are the commands for a service that is installed.
+func (a *app) controls() []*cobra.Command {
+	return []*cobra.Command{
+		a.control("uninstall", "Stop the service and remove it; the host's identity stays", (*service.Service).Uninstall),
+		a.control("start", "Start the installed service", (*service.Service).Start),
+		a.control("stop", "Stop the installed service, which wipes what it holds", (*service.Service).Stop),
+		a.control("restart", "Stop the installed service and start it again", (*service.Service).Restart),
+	}
 }
 
-func (a *app) start() *cobra.Command {
-	return a.controls("start", "Start the installed service", (*service.Service).Start)
-}
-
-func (a *app) stop() *cobra.Command {
-	return a.controls("stop", "Stop the installed service, which wipes what it holds", (*service.Service).Stop)
-}
-
-func (a *app) restart() *cobra.Command {
-	return a.controls("restart", "Stop the installed service and start it again", (*service.Service).Restart)
-}
-
-func (a *app) controls(use, short string, do func(*service.Service) error) *cobra.Command {
+func (a *app) control(use, short string, do func(*service.Service) error) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short,
 		Example: "  strongroom-agent " + use,

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +27,8 @@ type holdings struct {
 	client *client.Client
 	hint   func(format string, args ...any)
 	held   map[string]*client.Credential
+	tokens [][]byte          // of the job: the one that is shown, and the one that the command inherits
+	known  *deliver.Redactor // of what is held, and of what was
 
 	mu      sync.Mutex
 	refused map[string]bool // people were told
@@ -32,7 +36,8 @@ type holdings struct {
 
 func (a *app) holdings(o client.Options) *holdings {
 	hint := func(format string, args ...any) { a.Hint(a.Name+": "+format, args...) }
-	return &holdings{client: client.New(o), hint: hint, held: map[string]*client.Credential{}, refused: map[string]bool{}}
+	tokens := [][]byte{[]byte(o.JobToken), []byte(strings.TrimSpace(os.Getenv("STRONGROOM_JOB_TOKEN")))}
+	return &holdings{client: client.New(o), hint: hint, held: map[string]*client.Credential{}, tokens: tokens, known: deliver.NewRedactor(nil), refused: map[string]bool{}}
 }
 
 // get answers the credential as it is held, or asks for it.
@@ -45,22 +50,22 @@ func (h *holdings) get(ctx context.Context, ref string) (*client.Credential, err
 		return nil, refusal(err)
 	}
 	if c.Lease.Stale {
-		h.hint("the agent could not renew %s: the command gets the last value it knew", ref)
+		h.hint("the agent could not renew %s: the last value that it knew is used", ref)
 	}
 	h.held[ref] = c
 	return c, nil
 }
 
-// secrets are the values that must not be shown.
-func (h *holdings) secrets() (secrets [][]byte) {
+// redactor knows the values of now, those that they took the place of, and the job's token.
+func (h *holdings) redactor() *deliver.Redactor {
+	secrets := slices.Clone(h.tokens)
 	for _, c := range h.held {
-		for name, value := range c.Fields {
-			if slices.Contains(c.SecretFields, name) {
-				secrets = append(secrets, value)
-			}
+		for _, name := range c.SecretFields {
+			secrets = append(secrets, c.Fields[name])
 		}
 	}
-	return secrets
+	h.known = h.known.With(secrets)
+	return h.known
 }
 
 // follow tells a command of each change until ctx ends. prepare makes what it is told, out of what is held by then;

@@ -199,7 +199,7 @@ type fields = map[string]map[string]string
 
 const loop = `; while :; do sleep 0.02; done`
 
-func TestExecRestartsOnChange(t *testing.T) {
+func TestExecFollowsChanges(t *testing.T) {
 	t.Parallel()
 	c := newChanging(t)
 	c.set(fields{"crm": {"password": "first-secret"}, "erp": {"password": "other-secret"}})
@@ -265,4 +265,22 @@ func TestExecPassesSignalsOnAfterRestart(t *testing.T) {
 	s.line("usr1")
 	s.signal(syscall.SIGTERM)
 	s.ends(143)
+}
+
+// The job's token is a secret of the command's as well, whether it is shown by a flag or by the environment.
+func TestJobTokenIsMasked(t *testing.T) {
+	const shown, inherited = "eyJhbGci.eyJzdWIi.c2lnbmF0", "eyJhbGci.aW5oZXJp.dGVkLXRv"
+	t.Setenv("STRONGROOM_JOB_TOKEN", inherited)
+	c := newChanging(t)
+	c.set(fields{"crm": {"password": "first-secret"}})
+	file := write(t, shown+"\n")
+	script := []string{"-c", "cat " + file + "; echo $STRONGROOM_JOB_TOKEN; echo first-secret; echo eyJhbGci"}
+	const want = "***\n***\n***\neyJhbGci\n"
+	exec := append([]string{"exec", "--job-token", "@" + file, "--credential", "crm", "sh"}, script...)
+	program(t, c.socket, "", exec...).prints(t, want)
+	render := []string{"render", "--job-token", "@" + file, "--template", write(t, `{{ field "crm" "password" }}`) + ":" + memory(t) + "/a"}
+	program(t, c.socket, "", append(append(render, "--exec", "sh", "--"), script...)...).prints(t, want)
+	if r := program(t, c.socket, "", "exec", "--no-redact", "--credential", "crm", "sh", "-c", "echo $STRONGROOM_JOB_TOKEN"); r.stdout != inherited+"\n" {
+		t.Errorf("--no-redact: %+v", r)
+	}
 }

@@ -20,13 +20,15 @@ type File struct {
 	folder *os.Root
 	name   string
 	mode   fs.FileMode
+	shared bool        // others may make files in the folder, and cannot touch ours: it is sticky
 	staged string      // the other name; empty: none
 	next   os.FileInfo // what is staged
 	ours   os.FileInfo // what was put into place last
 }
 
 // NewFile answers the file at path, whose folder must be there. It fails with ErrFile where the folder is not in memory
-// (tmpfs or ramfs; Linux only), unless disk allows that, and where what is there is not a plain file.
+// (tmpfs or ramfs; Linux only), unless disk allows that, where others control the folder (Unix only), and where what is
+// there is not a plain file, or one of another user in a folder that all share, such as /dev/shm.
 func NewFile(path string, mode fs.FileMode, disk bool) (*File, error) {
 	f := &File{path: path, name: filepath.Base(path), mode: mode}
 	if f.name == "." || f.name == ".." || f.name == string(filepath.Separator) {
@@ -44,6 +46,9 @@ func NewFile(path string, mode fs.FileMode, disk bool) (*File, error) {
 }
 
 func (f *File) check(disk bool) error {
+	if err := f.trusted(); err != nil {
+		return err
+	}
 	if !disk {
 		memory, err := f.inMemory()
 		if err != nil {
@@ -57,7 +62,8 @@ func (f *File) check(disk bool) error {
 	return f.plain()
 }
 
-// plain fails where the file is there and is anything but a file: a link could lead anywhere.
+// plain fails where the file is there and is anything but a file, as a link could lead anywhere, and where somebody else
+// took its name in a folder that all share.
 func (f *File) plain() error {
 	info, err := f.folder.Lstat(f.name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -68,6 +74,9 @@ func (f *File) plain() error {
 	}
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%w %s: what is there is no plain file (%s); remove it, or choose another place", ErrFile, f.path, info.Mode().Type())
+	}
+	if f.shared && another(info) {
+		return fmt.Errorf("%w %s: what is there belongs to another user; choose another name, or a folder of your own", ErrFile, f.path)
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package helper
 import (
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 )
 
@@ -20,10 +19,10 @@ func ReadGit(r io.Reader) (GitQuestion, error) {
 	if err != nil {
 		return GitQuestion{}, err
 	}
-	known := map[string]string{"protocol": "", "host": "", "username": "", "path": ""}
+	known := map[string]string{"protocol": "", "host": "", "username": ""}
 	seen := map[string]bool{}
 	for line := range strings.Lines(text) {
-		line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
+		line = strings.TrimSuffix(line, "\n")
 		if line == "" {
 			break
 		}
@@ -31,12 +30,16 @@ func ReadGit(r io.Reader) (GitQuestion, error) {
 		if !ok || key == "" {
 			return GitQuestion{}, fmt.Errorf("%w: git sends lines of KEY=VALUE", ErrInput)
 		}
+		// A return ends a line for some readers and not for others; git writes none.
+		if strings.ContainsAny(line, "\r\x00") {
+			return GitQuestion{}, fmt.Errorf("%w: a line holds a return or a NUL", ErrInput)
+		}
 		if _, ours := known[key]; !ours {
 			continue // later versions of git say more
 		}
 		// A line break that somebody brought into a URL would show as a second host.
-		if seen[key] || strings.ContainsAny(value, "\r\x00") {
-			return GitQuestion{}, fmt.Errorf("%w: %s is there twice, or holds what no %s has", ErrInput, key, key)
+		if seen[key] {
+			return GitQuestion{}, fmt.Errorf("%w: %s is there twice", ErrInput, key)
 		}
 		seen[key] = true
 		known[key] = value
@@ -68,11 +71,7 @@ func (c Credential) Git(q GitQuestion, host, username string) ([]byte, error) {
 			return nil, fmt.Errorf("%s: %w", c.Reference, err)
 		}
 	}
-	answer := "username=" + user + "\npassword=" + password + "\n"
-	if !c.Ends.IsZero() {
-		answer += "password_expiry_utc=" + strconv.FormatInt(c.Ends.Unix(), 10) + "\n"
-	}
-	return []byte(answer), nil
+	return fmt.Appendf(nil, "username=%s\npassword=%s\npassword_expiry_utc=%d\n", user, password, c.Ends.Unix()), nil
 }
 
 // readAll reads what a tool asks.

@@ -18,7 +18,7 @@ var (
 	// the tool has others to ask.
 	ErrOtherHost = errors.New("the credential is not for this host")
 	// ErrCredential means that the credential has not what the tool needs.
-	ErrCredential = errors.New("the credential does not suit")
+	ErrCredential = errors.New("the credential does not fit this tool")
 )
 
 // MaxInput bounds what a tool asks, in bytes.

@@ -48,6 +48,7 @@ func TestGit(t *testing.T) {
 		{"--host", credential("url", "https://api.forge.example.com", "token", "t0"), asks, "forge.example.com", "", "username=x-access-token\npassword=t0\n" + expiry, nil},
 
 		{"another host", credential("url", forge, "token", "t0"), "protocol=https\nhost=evil.example.com\n", "", "", "", ErrOtherHost},
+		{"a host that some take for it", credential("url", "https://github.com", "token", "t0"), "protocol=https\nhost=gİthub.com\n", "", "", "", ErrInput},
 		{"a longer host", credential("url", forge, "token", "t0"), "protocol=https\nhost=forge.example.com.evil.com\n", "", "", "", ErrOtherHost},
 		{"another port", credential("url", forge, "token", "t0"), "protocol=https\nhost=forge.example.com:8443\n", "", "", "", ErrOtherHost},
 		{"without TLS", credential("url", "http://forge.example.com", "token", "t0"), "protocol=http\nhost=forge.example.com\n", "", "", "", ErrOtherHost},
@@ -68,6 +69,10 @@ func TestGit(t *testing.T) {
 		{"a user in the host", credential("url", forge, "token", "t0"), "protocol=https\nhost=forge.example.com@evil.example.com\n", "", "", "", ErrInput},
 		{"a path in the host", credential("url", forge, "token", "t0"), "protocol=https\nhost=evil.example.com/forge.example.com\n", "", "", "", ErrInput},
 		{"a NUL in the host", credential("url", forge, "token", "t0"), "protocol=https\nhost=forge.example.com\x00.evil.example.com\n", "", "", "", ErrInput},
+		{"a return after the host", credential("url", forge, "token", "t0"), "protocol=https\nhost=forge.example.com\r\n", "", "", "", ErrInput},
+		{"a return after the user", credential("url", forge, "token", "t0"), asks + "username=me\r\n", "", "", "", ErrInput},
+		{"a return after what is unknown", credential("url", forge, "token", "t0"), asks + "path=a\r\n", "", "", "", ErrInput},
+		{"a return as the empty line", credential("url", forge, "token", "t0"), asks + "\r\nhost=evil.example.com\n", "", "", "", ErrInput},
 		{"no host", credential("url", forge, "token", "t0"), "protocol=https\n", "", "", "", ErrInput},
 		{"an empty host", credential("url", "https://", "token", "t0"), "protocol=https\nhost=\n", "", "", "", ErrInput},
 		{"no protocol", credential("url", forge, "token", "t0"), "host=forge.example.com\n", "", "", "", ErrInput},

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"unicode"
 )
 
 // place is where a credential may be sent, or a tool wants to send one.
@@ -33,6 +34,10 @@ func placeOf(scheme, hostPort string) (place, error) {
 	u, err := url.Parse(scheme + "://" + hostPort)
 	if err != nil || u.Host != hostPort || u.Hostname() == "" || u.User != nil || strings.ContainsAny(hostPort, "/?#@\\ \t") {
 		return place{}, fmt.Errorf("%w: the host is not HOST or HOST:PORT", ErrInput)
+	}
+	if strings.ContainsFunc(u.Host, func(r rune) bool { return r > unicode.MaxASCII }) {
+		// Lower case is not the same everywhere beyond ASCII: İ is i to some, and another domain to DNS.
+		return place{}, fmt.Errorf("%w: the host's name is wanted in its ASCII form, which begins with xn--", ErrInput)
 	}
 	p := place{scheme: scheme, host: strings.ToLower(u.Hostname()), port: u.Port()}
 	if p.port == "" {

@@ -50,7 +50,7 @@ func (l *Local) changes(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	defer context.AfterFunc(l.ending, cancel)()
 	var now lease.Version
-	err = judged(ctx, caller, func(job grant.Job) (err error) {
+	err = l.judged(ctx, r, func(job grant.Job) (err error) {
 		now, err = l.leases.Await(ctx, reference, job, lease.Version{Credential: q.Get("credential"), Number: number})
 		return err
 	})

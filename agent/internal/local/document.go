@@ -66,6 +66,10 @@ func (w *writer) document(c lease.Copy) {
 			break
 		}
 	}
+	if len(c.Environment) > 0 {
+		environment, _ := json.Marshal(c.Environment) // strings always marshal; templates, so nothing of a value
+		w.text(`,"environment":` + string(environment))
+	}
 	names := []string{}
 	for _, f := range c.Fields {
 		if f.Secret {

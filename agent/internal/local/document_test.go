@@ -66,6 +66,24 @@ func TestDocumentAsWritten(t *testing.T) {
 	}
 }
 
+// The variables of an application's tools are named with the template of their value: the value is there once.
+func TestDocumentNamesVariables(t *testing.T) {
+	t.Parallel()
+	a := newArena(t)
+	c := copyOf(t, a, map[string][]byte{"secret": []byte("canary")})
+	c.Environment = map[string]string{"PGPASSWORD": "{secret}", "PGHOST": "{host}"}
+	b, err := document(a, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Wipe()
+	const want = `{"credential":"crm","version":3,"fields":{"secret":"canary"},"environment":{"PGHOST":"{host}","PGPASSWORD":"{secret}"},` +
+		`"secret_fields":["secret"],"lease":{"remaining":"14m58s","stale":true}}` + "\n"
+	if got := string(b.Reveal()); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func FuzzDocument(f *testing.F) {
 	a := newArena(f)
 	f.Add([]byte("plain"), []byte("\xff\x00"))

@@ -57,7 +57,7 @@ func New(leases *lease.Cache, tokens *claims.Cache, up *uplink.Uplink, id *uplin
 		problem(w, http.StatusNotFound, "usage", "there is no such path in the agent's API")
 	})
 	l.server = &http.Server{
-		Handler:           l.admit(l.verified(mux)),
+		Handler:           l.admit(mux),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       5 * time.Second,
 		IdleTimeout:       time.Minute,
@@ -109,12 +109,16 @@ func callerOf(r *http.Request) *workload.Caller {
 	return r.Context().Value(callerKey{}).(*workload.Caller)
 }
 
-// judged lets do judge the caller, and again with the hash of its executable
-// where that alone is missing.
-func judged(ctx context.Context, c *workload.Caller, do func(grant.Job) error) error {
+// judged lets do judge the caller, with the claims of the token that came with
+// the request, and again with the hash of its executable where that alone is
+// missing.
+func (l *Local) judged(ctx context.Context, r *http.Request, do func(grant.Job) error) (err error) {
+	c := callerOf(r)
 	job := jobOf(c)
-	job.Claims = claimsOf(ctx)
-	err := do(job)
+	if job.Claims, err = l.tokens.Of(ctx, r.Header.Get(tokenHeader), job); err != nil {
+		return err
+	}
+	err = do(job)
 	if errors.Is(err, grant.ErrHashWanted) {
 		job.ExeSHA256 = cmp.Or(c.ExeSHA256(ctx), grant.NoHash)
 		err = do(job)
@@ -135,7 +139,7 @@ func (l *Local) value(w http.ResponseWriter, r *http.Request) {
 	caller := callerOf(r)
 	arena := l.arena.For(strconv.FormatUint(uint64(caller.UID), 10))
 	var body *secret.Buffer
-	err := judged(r.Context(), caller, func(job grant.Job) error {
+	err := l.judged(r.Context(), r, func(job grant.Job) error {
 		return l.leases.Read(r.Context(), reference, job, func(c lease.Copy) (err error) {
 			if field == "" {
 				body, err = document(arena, c)
@@ -165,7 +169,7 @@ func (l *Local) value(w http.ResponseWriter, r *http.Request) {
 func (l *Local) list(w http.ResponseWriter, r *http.Request) {
 	var items []uplink.Listed
 	var stale bool
-	err := judged(r.Context(), callerOf(r), func(job grant.Job) (err error) {
+	err := l.judged(r.Context(), r, func(job grant.Job) (err error) {
 		items, stale, err = l.leases.List(r.Context(), job)
 		return err
 	})
@@ -192,7 +196,7 @@ func (l *Local) explain(w http.ResponseWriter, r *http.Request) {
 	var job grant.Job
 	var allowed bool
 	var reason string
-	err := judged(r.Context(), caller, func(j grant.Job) (err error) {
+	err := l.judged(r.Context(), r, func(j grant.Job) (err error) {
 		job = j
 		allowed, reason, err = l.leases.Explain(r.Context(), reference, job)
 		return err

@@ -33,12 +33,15 @@ func TestTokens(t *testing.T) {
 		return uplink.Verified{Claims: []string{"https://ci:length=" + strconv.Itoa(len(token)), "https://ci:asked=" + job.UID}, Left: time.Hour}, nil
 	}
 	l := New(nil, claims.New(verify, time.Now), nil, nil, nil, slog.New(slog.DiscardHandler))
-	path := serve(t, l.admit(l.verified(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_ = judged(r.Context(), callerOf(r), func(job grant.Job) error { // it has no error
+	path := serve(t, l.admit(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := l.judged(r.Context(), r, func(job grant.Job) error {
 			_, err := io.WriteString(w, strings.Join(job.Claims, " "))
 			return err
 		})
-	}))))
+		if err != nil {
+			l.fail(w, err)
+		}
+	})))
 	uid := strconv.Itoa(os.Getuid())
 	var d net.Dialer
 	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -54,6 +54,8 @@ type far struct {
 	promise  func(*wire.Hello, *wire.Welcome) // where set: what welcome says of the log
 	pushed   chan *wire.Checkpoint            // while a watch is open
 	welcome  chan struct{}                    // where set, a watch with a new key waits for it
+
+	environment map[string]string // of every lease
 }
 
 func newFar(t *testing.T) *far {
@@ -235,7 +237,7 @@ func (f *far) Lease(ctx context.Context, _ *wire.LeaseRequest) (*wire.LeaseRespo
 	if !slices.Equal(key, f.current) {
 		return nil, status.Error(codes.Unauthenticated, "a newer certificate of this host is in use")
 	}
-	return &wire.LeaseResponse{Credential: "c1"}, nil
+	return &wire.LeaseResponse{Credential: "c1", Environment: f.environment}, nil
 }
 
 func (f *far) Renew(ctx context.Context, r *wire.RenewRequest) (*wire.RenewResponse, error) {

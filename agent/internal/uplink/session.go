@@ -43,6 +43,8 @@ type Leased struct {
 	Grants      []grant.Grant // with names and conditions only
 	Terms       []byte        // to name them in Held
 	Fields      []Field
+	// Environment has, for each variable of the application's own tools, the template of its value over Fields.
+	Environment map[string]string
 }
 
 // Field is one value in locked memory.
@@ -104,6 +106,9 @@ func (s *session) lease(ctx context.Context, arena *secret.Arena, reference stri
 	l := &Leased{
 		Credential: r.GetCredential(), Name: r.GetName(), Kind: r.GetKind(), Application: r.GetApplication(),
 		AuthType: r.GetAuthType(), Version: r.GetVersion(), Grants: wire.ToGrants(r.GetTerms()), Terms: r.GetTermsDigest(),
+	}
+	if l.Environment, err = wire.ToEnvironment(r.GetEnvironment()); err != nil {
+		return nil, err
 	}
 	for _, f := range r.GetFields() {
 		value, err := s.opener.OpenInto(arena, f.GetSealed(), envelope.Context{

@@ -75,12 +75,23 @@ func importAll(ctx context.Context, c *api.Client, files []applicationFile, dryR
 	if err != nil {
 		return nil, err
 	}
-	revisions := map[string]uint64{} // none: whatever there is, which is nothing
+	revisions := map[string]uint64{}
 	for _, app := range list.Items {
 		revisions[app.Name] = app.Revision
 	}
 	set := func(f applicationFile, dryRun bool) (*api.ApplicationChanged, error) {
-		changed, err := c.SetApplication(ctx, f.name, revisions[f.name], api.ApplicationSet{YAML: f.text, DryRun: dryRun})
+		in := api.ApplicationSet{YAML: f.text, DryRun: dryRun}
+		var changed *api.ApplicationChanged
+		var err error
+		if revision, listed := revisions[f.name]; listed {
+			changed, err = c.SetApplication(ctx, f.name, revision, in)
+		} else {
+			changed, err = c.AddApplication(ctx, f.name, in)
+		}
+		if errors.Is(err, api.ErrChanged) {
+			return nil, fmt.Errorf("%s: %w: %s is not as it was when the import began; look at it (strongroom application show) and import again",
+				f.path, api.ErrChanged, f.name)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.path, err)
 		}

@@ -20,7 +20,8 @@ func (a *app) grantAdd() *cobra.Command {
 		Use:   "add NAME (--credential REF | --application APP | --tag KEY=VALUE)... (--host ID | --host-label KEY=VALUE | --any-host)...",
 		Short: "Allow hosts and their jobs to use credentials",
 		Long: `Allow hosts and their jobs to use credentials. Credentials, applications and tags add up, and so do the kinds of hosts.
-Of the kinds of --job-… that are given all must match, each by any of its values; without any, every job on the host may.`,
+Of the kinds of --job-… that are given all must match, each by any of its values; each claim is a kind of its own.
+Without any, every job on the host may.`,
 		Example: "  strongroom grant add nightly --credential crm --host-label role=etl --job-user etl --ttl 15m",
 		Args:    cli.Takes("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -131,7 +131,7 @@ func (a Application) Fields(t credential.AuthType) ([]credential.Field, error) {
 	}
 	fields := t.Fields()
 	for _, f := range slices.Concat(a.auth(t).Own, a.Own) {
-		i := slices.IndexFunc(fields, func(g credential.Field) bool { return g.Name == f.Name })
+		i := indexOf(fields, f.Name)
 		if i < 0 {
 			fields = append(fields, credential.Field{Name: f.Name})
 			i = len(fields) - 1

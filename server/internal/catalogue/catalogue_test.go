@@ -2,6 +2,7 @@ package catalogue
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -163,6 +164,10 @@ func TestOnlyFilesAreRead(t *testing.T) {
 
 func TestFilesThatAreWrong(t *testing.T) {
 	t.Parallel()
+	tooMany := make([]string, 65)
+	for i := range tooMany {
+		tooMany[i] = fmt.Sprintf("A%d: username", i)
+	}
 	const good = "name: x\ntitle: X\ncategory: c\nauth_types:\n  - type: basic\n  - type: oauth2\n"
 	const oauth = good + "oauth2: {token_url: \"https://a.example/t\", grants: [client_credentials]"
 	for text, want := range map[string]string{
@@ -196,6 +201,7 @@ func TestFilesThatAreWrong(t *testing.T) {
 		good + "files: [{path: p, template: x, type: digest}]\n":                                    "files[0].type",
 		strings.Replace(good, "basic", "basic\n    env: {A: nope}", 1):                              "auth_types[0].env.A",
 		strings.Replace(good, "basic", "basic\n    env: {\"A=B\": password}", 1):                    "auth_types[0].env",
+		strings.Replace(good, "basic", "basic\n    env: {"+strings.Join(tooMany, ", ")+"}", 1):      "auth_types[0].env: there are 65, at most 64",
 		strings.Replace(good, "oauth2", "oauth2\n    env: {A: refresh_token}", 1):                   "auth_types[1].env.A: refresh_token never leaves the server",
 		strings.Replace(good, "basic", "basic\n    inject: {header: a, query: b}", 1):               "auth_types[0].inject: one place",
 		strings.Replace(good, "basic", "basic\n    inject: {header: \"a b\"}", 1):                   "auth_types[0].inject.header",

@@ -3,7 +3,6 @@ package catalogue
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -22,6 +21,9 @@ func (a Application) check() error {
 	if err := credential.ValidName("name", a.Name); err != nil {
 		return err
 	}
+	if err := a.checkCounts(); err != nil {
+		return err
+	}
 	if a.Title == "" || a.Category == "" || len(a.Auth) == 0 {
 		return errors.New("title, category and auth_types are required")
 	}
@@ -33,6 +35,7 @@ func (a Application) check() error {
 			return errWrong(fmt.Sprintf("docs[%d]", i), "it must be an https link")
 		}
 	}
+	known := fieldsByType{}
 	for i, auth := range a.Auth {
 		at := fmt.Sprintf("auth_types[%d]", i)
 		if auth.Type.Fields() == nil {
@@ -41,22 +44,27 @@ func (a Application) check() error {
 		if slices.Index(a.AuthTypes, auth.Type) != i {
 			return errWrong(at+".type", "%s stands there twice", auth.Type)
 		}
-		if err := a.checkAuth(at, auth); err != nil {
+		fields, err := a.Fields(auth.Type)
+		if err != nil {
+			return err
+		}
+		known[auth.Type] = fields
+		if err := a.checkAuth(at, auth, known); err != nil {
 			return err
 		}
 	}
 	for i, template := range a.OriginTemplates {
 		types := slices.DeleteFunc(slices.Clone(a.AuthTypes), func(t credential.AuthType) bool { return len(a.auth(t).Origins) > 0 })
-		if err := a.checkURL(fmt.Sprintf("origins[%d]", i), template, types...); err != nil {
+		if err := known.checkURL(fmt.Sprintf("origins[%d]", i), template, types...); err != nil {
 			return err
 		}
 	}
 	for i, f := range a.Files {
-		if err := a.checkFile(fmt.Sprintf("files[%d]", i), f); err != nil {
+		if err := a.checkFile(fmt.Sprintf("files[%d]", i), f, known); err != nil {
 			return err
 		}
 	}
-	if err := a.checkOAuth2(); err != nil {
+	if err := a.checkOAuth2(known); err != nil {
 		return err
 	}
 	if err := a.PasswordPolicy.Valid(); err != nil {
@@ -65,10 +73,14 @@ func (a Application) check() error {
 	types := slices.DeleteFunc(slices.Clone(a.AuthTypes), func(t credential.AuthType) bool {
 		return a.auth(t).Validate != nil || t == credential.SSHKey || t == credential.WebhookSecret
 	})
-	return a.checkRequest("validate", a.Validate, types...)
+	return a.checkRequest("validate", a.Validate, known, types...)
 }
 
-func (a Application) checkAuth(at string, auth Auth) error {
+// fieldsByType has the fields of each auth type. They are put together once: to do so takes the square of their number.
+type fieldsByType map[credential.AuthType][]credential.Field
+
+func (a Application) checkAuth(at string, auth Auth, known fieldsByType) error {
+	fields := known[auth.Type]
 	for i, f := range slices.Concat(auth.Own, a.Own) {
 		where := fmt.Sprintf("%s.fields[%d]", at, i)
 		if i >= len(auth.Own) {
@@ -78,15 +90,11 @@ func (a Application) checkAuth(at string, auth Auth) error {
 			return err
 		}
 	}
-	fields, err := a.Fields(auth.Type)
-	if err != nil {
-		return err
-	}
 	for variable, field := range auth.Env {
 		if err := credential.ValidField(variable); err != nil || strings.ContainsAny(variable, ".-") {
 			return errWrong(at+".env", "%q is no name of a variable", variable)
 		}
-		switch i := slices.IndexFunc(fields, func(f credential.Field) bool { return f.Name == field }); {
+		switch i := indexOf(fields, field); {
 		case i < 0:
 			return errWrong(at+".env."+variable, "%s has no field %q", auth.Type, field)
 		case fields[i].ServerOnly || fields[i].ImportOnly:
@@ -97,14 +105,14 @@ func (a Application) checkAuth(at string, auth Auth) error {
 		return err
 	}
 	for i, template := range auth.Origins {
-		if err := a.checkURL(fmt.Sprintf("%s.origins[%d]", at, i), template, auth.Type); err != nil {
+		if err := known.checkURL(fmt.Sprintf("%s.origins[%d]", at, i), template, auth.Type); err != nil {
 			return err
 		}
 	}
 	if auth.ExpiresDays < 0 {
 		return errWrong(at+".expires_days", "it must not be negative")
 	}
-	return a.checkRequest(at+".validate", auth.Validate, auth.Type)
+	return a.checkRequest(at+".validate", auth.Validate, known, auth.Type)
 }
 
 func (f Field) check(at string, t credential.AuthType) error {
@@ -160,12 +168,18 @@ func checkInjection(at string, in credential.Injection, fields []credential.Fiel
 	case in.Basic != "" && !strings.Contains(in.Basic, ":"):
 		return errWrong(at+".basic", "it must have a colon between name and password")
 	}
+	if err := checkLength(at+".basic", in.Basic, maxURL); err != nil {
+		return err
+	}
 	if err := namesFields(at+".basic", in.Basic, fields, true); err != nil {
 		return err
 	}
 	for name, template := range in.Headers {
 		if !credential.ValidToken(name) {
 			return errWrong(at+".headers", "%q is no name of a header", name)
+		}
+		if err := checkLength(at+".headers."+name, template, maxURL); err != nil {
+			return err
 		}
 		if err := namesFields(at+".headers."+name, template, fields, false); err != nil {
 			return err
@@ -177,7 +191,7 @@ func checkInjection(at string, in credential.Injection, fields []credential.Fiel
 // namesFields checks that a template names fields that exist, and secret ones only where it may.
 func namesFields(at, template string, fields []credential.Field, secrets bool) error {
 	_, err := credential.Expand(template, func(name string) (string, bool) {
-		i := slices.IndexFunc(fields, func(f credential.Field) bool { return f.Name == name })
+		i := indexOf(fields, name)
 		return "", i >= 0 && (secrets || !fields[i].Secret)
 	})
 	if err != nil {
@@ -187,20 +201,19 @@ func namesFields(at, template string, fields []credential.Field, secrets bool) e
 }
 
 // checkURL checks a template of a URL for the auth types that use it.
-func (a Application) checkURL(at, template string, types ...credential.AuthType) error {
+func (known fieldsByType) checkURL(at, template string, types ...credential.AuthType) error {
+	if err := checkLength(at, template, maxURL); err != nil {
+		return err
+	}
 	for _, t := range types {
-		fields, err := a.Fields(t)
-		if err != nil {
-			return err
-		}
-		if _, err := sample(template, fields); err != nil {
+		if _, err := sample(template, known[t]); err != nil {
 			return fmt.Errorf("%s: with %s: %w", at, t, err)
 		}
 	}
 	return nil
 }
 
-func (a Application) checkOAuth2() error {
+func (a Application) checkOAuth2(known fieldsByType) error {
 	if a.OAuth2 == nil {
 		return nil
 	}
@@ -212,7 +225,7 @@ func (a Application) checkOAuth2() error {
 		if link == "" && name != "token_url" {
 			continue
 		}
-		if err := a.checkURL("oauth2."+name, link, credential.OAuth2); err != nil {
+		if err := known.checkURL("oauth2."+name, link, credential.OAuth2); err != nil {
 			return err
 		}
 		if !strings.HasPrefix(link, "https://") && !strings.HasPrefix(link, "{") {
@@ -242,7 +255,7 @@ func (a Application) checkOAuth2() error {
 	return nil
 }
 
-func (a Application) checkRequest(at string, r *Request, types ...credential.AuthType) error {
+func (a Application) checkRequest(at string, r *Request, known fieldsByType, types ...credential.AuthType) error {
 	if r == nil {
 		return nil
 	}
@@ -257,11 +270,11 @@ func (a Application) checkRequest(at string, r *Request, types ...credential.Aut
 			return errWrong(at+".headers", "%q is no name of a header", name)
 		}
 	}
-	if err := a.checkURL(at+".url", r.URL, types...); err != nil {
+	if err := known.checkURL(at+".url", r.URL, types...); err != nil {
 		return err
 	}
 	for _, t := range types {
-		if err := a.checkReach(at+".url", r.URL, t); err != nil {
+		if err := a.checkReach(at+".url", r.URL, t, known[t]); err != nil {
 			return err
 		}
 	}
@@ -269,11 +282,7 @@ func (a Application) checkRequest(at string, r *Request, types ...credential.Aut
 }
 
 // checkReach sees to it that a request goes where the credential may be sent.
-func (a Application) checkReach(at, template string, t credential.AuthType) error {
-	fields, err := a.Fields(t)
-	if err != nil {
-		return err
-	}
+func (a Application) checkReach(at, template string, t credential.AuthType, fields []credential.Field) error {
 	url, err := sample(template, fields)
 	if err != nil {
 		return fmt.Errorf("%s: %w", at, err)
@@ -288,33 +297,16 @@ func (a Application) checkReach(at, template string, t credential.AuthType) erro
 	return nil
 }
 
-func (a Application) checkFile(at string, f File) error {
-	fields, err := a.Fields(f.Type)
-	if err != nil {
-		return fmt.Errorf("%s.type: %w", at, err)
+func (a Application) checkFile(at string, f File, known fieldsByType) error {
+	fields, ok := known[f.Type]
+	if !ok {
+		return errWrong(at+".type", "there is no auth type %q; %s takes %v", f.Type, a.Name, a.AuthTypes)
 	}
 	if f.Path == "" || f.Template == "" {
 		return errWrong(at, "path and template are required")
 	}
+	if err := checkLength(at+".template", f.Template, maxTemplate); err != nil {
+		return err
+	}
 	return namesFields(at+".template", f.Template, fields, true)
-}
-
-// checkVariables refuses variables that change how programs run.
-func (a Application) checkVariables() error {
-	steers := func(at, variable string) error {
-		return errWrong(at, "the variable %s changes how programs run, so an imported file must not set it", variable)
-	}
-	for i, auth := range a.Auth {
-		for _, variable := range slices.Sorted(maps.Keys(auth.Env)) {
-			if credential.SteersPrograms(variable) {
-				return steers(fmt.Sprintf("auth_types[%d].env.%s", i, variable), variable)
-			}
-		}
-	}
-	for i, f := range a.Files {
-		if credential.SteersPrograms(f.Env) {
-			return steers(fmt.Sprintf("files[%d].env", i), f.Env)
-		}
-	}
-	return nil
 }

@@ -40,7 +40,7 @@ func formLine(e *yaml.LoadError) string {
 	if key, _, found := strings.Cut(key, " not found in type "); isKey && found {
 		what = fmt.Sprintf("there is no key %.64s here", key)
 	} else if at := strings.LastIndex(what, " into "); at >= 0 {
-		what = "expected is " + formOf(what[at+len(" into "):])
+		what = "expected " + formOf(what[at+len(" into "):])
 	} else if strings.Contains(what, "`") { // which quotes the value
 		what = "a value is not what its tag says"
 	}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/strongroom/strongroom/shared/credential"
 )
 
 const acme = "name: acme\ntitle: Acme\ncategory: erp\nauth_types: [{type: basic, env: {ACME_USER: username}}]\norigins: [\"https://acme.example\"]\n"
@@ -46,16 +48,16 @@ func TestFormErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		"name: x\ncolour: hunter2\n":                             "line 2: there is no key colour here",
 		"kind: Secret\ndata: {password: hunter2}\n":              "line 1: there is no key kind here; line 2: there is no key data here",
-		"name: x\ndocs: hunter2\n":                               "line 2: expected is a list of texts",
-		"name: x\noauth2:\n  pkce: hunter2\n":                    "line 3: expected is true or false",
-		"name: x\nauth_types:\n- expires_days: hunter2\n":        "line 3: expected is a whole number",
+		"name: x\ndocs: hunter2\n":                               "line 2: expected a list of texts",
+		"name: x\noauth2:\n  pkce: hunter2\n":                    "line 3: expected true or false",
+		"name: x\nauth_types:\n- expires_days: hunter2\n":        "line 3: expected a whole number",
 		"name: !!int hunter2\n":                                  "a value is not what its tag says",
-		"name: x\nauth_types:\n- expires_days: a into b\n":       "line 3: expected is a whole number",
-		"name: {a: hunter2}\n":                                   "line 1: expected is a text",
-		"auth_types: [{type: [hunter2]}]\n":                      "line 1: expected is a text",
-		"name: x\nfields: hunter2\n":                             "line 2: expected is a list",
-		"name: x\nvalidate: hunter2\n":                           "line 2: expected is a list of keys with their values",
-		"hunter2\n":                                              "line 1: expected is a list of keys with their values",
+		"name: x\nauth_types:\n- expires_days: a into b\n":       "line 3: expected a whole number",
+		"name: {a: hunter2}\n":                                   "line 1: expected a text",
+		"auth_types: [{type: [hunter2]}]\n":                      "line 1: expected a text",
+		"name: x\nfields: hunter2\n":                             "line 2: expected a list",
+		"name: x\nvalidate: hunter2\n":                           "line 2: expected a list of keys with their values",
+		"hunter2\n":                                              "line 1: expected a list of keys with their values",
 		"name: x\nname: hunter2\n":                               "line 2: mapping key \"name\" already defined at line 1",
 		"name: \"hunter2\\q\"":                                   "line 1: found unknown escape character",
 		"a: 1\nb: 1\nc: 1\nd: 1\ne: 1\nf: hunter2\ng: hunter2\n": "line 5: there is no key e here; and 2 more",
@@ -70,7 +72,8 @@ func TestFormErrors(t *testing.T) {
 // A file that is imported must not make jobs run what its author wants.
 func TestImportedFilesSteerNothing(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"LD_PRELOAD", "PATH", "PYTHONPATH", "NODE_OPTIONS", "BASH_ENV", "GIT_SSH_COMMAND", "ld_preload", "DYLD_INSERT_LIBRARIES"} {
+	for _, name := range []string{"LD_PRELOAD", "PATH", "PYTHONPATH", "NODE_OPTIONS", "BASH_ENV", "GIT_SSH_COMMAND", "ld_preload", "DYLD_INSERT_LIBRARIES",
+		"HTTPS_PROXY", "KUBECONFIG", "AWS_SHARED_CREDENTIALS_FILE", "SSL_CERT_FILE"} {
 		text := strings.Replace(acme, "ACME_USER", name, 1)
 		if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), "auth_types[0].env."+name) {
 			t.Errorf("%s: %v", name, err)
@@ -81,6 +84,31 @@ func TestImportedFilesSteerNothing(t *testing.T) {
 		}
 	}
 	parsed(t, acme+"files: [{path: p, template: x, type: basic, env: ACME_CONFIG}]\n")
+}
+
+// What is built in names no variable that an imported file may not, but for the one whose file can name a program
+// (credential_process): also the agent sets these variables, and refuses those that steer.
+func TestBuiltInFilesSteerNothing(t *testing.T) {
+	t.Parallel()
+	seen := 0
+	for _, app := range builtIn(t).List() {
+		for _, auth := range app.Auth {
+			for variable := range auth.Env {
+				seen++
+				if credential.SteersPrograms(variable) {
+					t.Errorf("%s: %s", app.Name, variable)
+				}
+			}
+		}
+		for _, f := range app.Files {
+			if credential.SteersPrograms(f.Env) && f.Env != "AWS_SHARED_CREDENTIALS_FILE" {
+				t.Errorf("%s: the file by %s", app.Name, f.Env)
+			}
+		}
+	}
+	if seen < 60 {
+		t.Errorf("only %d variables were looked at", seen)
+	}
 }
 
 func TestCompare(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/strongroom/strongroom/shared/credential"
@@ -21,7 +20,7 @@ func expandURL(template string, fields []credential.Field, plain map[string]stri
 	text, err = credential.Expand(template, func(name string) (string, bool) {
 		start := strings.Index(template[at:], "{"+name+"}") + at
 		at = start + len(name) + 2
-		i := slices.IndexFunc(fields, func(f credential.Field) bool { return f.Name == name })
+		i := indexOf(fields, name)
 		if i < 0 || fields[i].Secret {
 			return "", false
 		}
@@ -45,6 +44,16 @@ func expandURL(template string, fields []credential.Field, plain map[string]stri
 		return url.PathEscape(value), true
 	})
 	return text, whole, cmp.Or(err, wrong)
+}
+
+// indexOf is where the field of a name is, or -1.
+func indexOf(fields []credential.Field, name string) int {
+	for i := range fields { // by place: a field is too large to be copied for each
+		if fields[i].Name == name {
+			return i
+		}
+	}
+	return -1
 }
 
 // inHost says whether what follows prefix in a URL still belongs to host and port.

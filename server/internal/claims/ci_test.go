@@ -237,7 +237,7 @@ func newSite(t *testing.T, open netip.Prefix, issuers ...string) *site {
 
 func (s *site) set(name setting.Name, text string) {
 	s.t.Helper()
-	if _, err := s.settings.Set(s.t.Context(), grant.Person{Name: "alice"}, name, text); err != nil {
+	if _, err := s.settings.Set(s.t.Context(), grant.Person{Name: "alice", Permissions: grant.AllPermissions}, name, text); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -42,12 +42,14 @@ func (d service) Lease(ctx context.Context, r *wire.LeaseRequest) (*wire.LeaseRe
 	defer secret.Sweep()
 	defer opened.Value.Wipe()
 	c := opened.Credential
-	terms := digest(c, opened.Grants)
+	environment := d.vault.Environment(c)
+	terms := digest(c, opened.Grants, environment)
 	d.give(from.host.ID, c.ID, opened.Version.Number, opened.Grants)
 	out := &wire.LeaseResponse{
 		Credential: c.ID, Name: c.Name, Kind: string(c.Kind), Application: c.Application,
 		AuthType: string(c.AuthType), Version: opened.Version.Number,
 		Terms: wire.FromGrants(opened.Grants, d.now()), TermsDigest: terms,
+		Environment: wire.FromEnvironment(environment),
 	}
 	if out.Fields, err = d.seal(s.sealer, r.GetRequest(), opened); err != nil {
 		return nil, err
@@ -108,6 +110,9 @@ func (d *Delivery) seal(sealer *envelope.Sealer, request string, opened *vault.O
 // List names what the host may lease. It gives out no value.
 func (d service) List(ctx context.Context, _ *wire.ListRequest) (*wire.ListResponse, error) {
 	from := callerOf(ctx)
+	if !from.limits.calls.Allow() {
+		return nil, errTooMany
+	}
 	out := &wire.ListResponse{}
 	for _, o := range d.vault.Leasable(from.host) {
 		c := o.Credential

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -252,12 +253,13 @@ func (d *Delivery) stillGood(h grant.Host, id string, have held) ([]grant.Grant,
 		return nil, false
 	}
 	now := d.vault.Permits(h, c)
-	return now.Grants, now.Allowed && bytes.Equal(digest(c, now.Grants), have.terms)
+	return now.Grants, now.Allowed && bytes.Equal(digest(c, now.Grants, d.vault.Environment(c)), have.terms)
 }
 
-// digest names the terms of a lease: any change to the grants behind it, or to
-// how the credential is called, makes another.
-func digest(c credential.Metadata, grants []grant.Grant) []byte {
+// digest names the terms of a lease: any change to the grants behind it, to how
+// the credential is called, or to the variables of its application's tools, makes
+// another.
+func digest(c credential.Metadata, grants []grant.Grant, environment map[string]string) []byte {
 	type terms struct {
 		ID string
 		grant.Conditions
@@ -266,11 +268,18 @@ func digest(c credential.Metadata, grants []grant.Grant) []byte {
 	for i, g := range grants {
 		all[i] = terms{g.ID, g.Conditions}
 	}
+	var variables []string
+	for variable, field := range environment {
+		variables = append(variables, variable+"="+field)
+	}
+	slices.Sort(variables)
 	text, err := json.Marshal(struct {
 		Name    string
 		Default bool // "app:x" stands for another one when it moves
 		Terms   []terms
-	}{c.Name, c.Default, all})
+
+		Environment []string `json:",omitempty"` // sorted, which is quicker than a map
+	}{c.Name, c.Default, all, variables})
 	if err != nil {
 		panic(err) // strings, numbers and times always marshal
 	}

@@ -1,9 +1,15 @@
 package outbound
 
-import "net/netip"
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
 
 // closed is what the server reaches only where its configuration says so. Private networks are not here: an
-// organisation's own systems live there.
+// organisation's own systems live there. What the machine itself has of them is closed as well, see machine.
 var closed = prefixes(
 	"0.0.0.0/8",          // this host, RFC 1122
 	"127.0.0.0/8",        // loopback
@@ -51,4 +57,35 @@ func embeddedIPv4(a netip.Addr) (netip.Addr, bool) {
 		return netip.AddrFrom4([4]byte(b[2:6])), true
 	}
 	return netip.Addr{}, false
+}
+
+// lookAgain is for how long the machine is taken to have the addresses that it had.
+const lookAgain = 5 * time.Second
+
+// machine knows the addresses of the server's own machine: what listens there may trust whoever comes from it.
+type machine struct {
+	look func() ([]net.Addr, error)
+
+	mu    sync.Mutex
+	until time.Time
+	has   []netip.Addr
+}
+
+// isAt tells whether a is the machine's. Where its addresses cannot be read, every one might be.
+func (m *machine) isAt(a netip.Addr) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if now := time.Now(); now.After(m.until) {
+		found, err := m.look()
+		if err != nil {
+			return true
+		}
+		m.until, m.has = now.Add(lookAgain), nil
+		for _, f := range found {
+			if own, err := netip.ParsePrefix(f.String()); err == nil {
+				m.has = append(m.has, own.Addr().Unmap())
+			}
+		}
+	}
+	return slices.Contains(m.has, a)
 }

@@ -37,11 +37,12 @@ const (
 type Dialer struct {
 	dialer net.Dialer
 	open   []netip.Prefix
+	own    *machine
 }
 
 // New makes a dialer. Addresses that are closed by default and lie in one of open are open all the same.
 func New(open []netip.Prefix) *Dialer {
-	d := &Dialer{open: slices.Clone(open)}
+	d := &Dialer{open: slices.Clone(open), own: &machine{look: net.InterfaceAddrs}}
 	d.dialer = net.Dialer{Timeout: connectTime, KeepAlive: 15 * time.Second, ControlContext: d.control}
 	return d
 }
@@ -78,7 +79,7 @@ func (d *Dialer) isOpen(a netip.Addr) bool {
 	if embedded, ok := embeddedIPv4(a); ok {
 		return d.isOpen(embedded)
 	}
-	return !within(closed, a)
+	return !within(closed, a) && !d.own.isAt(a)
 }
 
 func within(prefixes []netip.Prefix, a netip.Addr) bool {

@@ -19,6 +19,79 @@ import (
 
 var loopback = netip.MustParsePrefix("127.0.0.0/8")
 
+// at is a dialer on a machine with these addresses.
+func at(open []netip.Prefix, own ...string) *Dialer {
+	d := New(open)
+	d.own.look = func() (found []net.Addr, err error) {
+		for _, text := range own {
+			ip, network, err := net.ParseCIDR(text)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, &net.IPNet{IP: ip, Mask: network.Mask})
+		}
+		return found, nil
+	}
+	return d
+}
+
+// What the machine itself has is closed, though its neighbours are not.
+func TestOwnAddresses(t *testing.T) {
+	t.Parallel()
+	own := []string{"10.0.0.7/24", "fd12:3456::7/64", "93.184.216.34/32"}
+	control := func(d *Dialer, address string) error {
+		return d.control(t.Context(), "tcp", net.JoinHostPort(address, "443"), nil)
+	}
+	for _, address := range []string{"10.0.0.7", "::ffff:10.0.0.7", "64:ff9b::a00:7", "2002:a00:7::1", "fd12:3456::7", "fd12:3456::7%eth0", "93.184.216.34"} {
+		if err := control(at(nil, own...), address); !errors.Is(err, ErrClosed) || !strings.Contains(err.Error(), "--outbound-allow ") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	for _, address := range []string{"10.0.0.8", "10.0.0.0", "fd12:3456::8", "93.184.216.35"} {
+		if err := control(at(nil, own...), address); err != nil {
+			t.Errorf("%s, a neighbour: %v", address, err)
+		}
+	}
+	opened := []netip.Prefix{netip.MustParsePrefix("10.0.0.7/32")}
+	if err := control(at(opened, own...), "10.0.0.7"); err != nil {
+		t.Errorf("opened: %v", err)
+	}
+	if err := control(at(opened, own...), "fd12:3456::7"); !errors.Is(err, ErrClosed) {
+		t.Errorf("not opened: %v", err)
+	}
+
+	// They are looked up again after a while, not each time; while they cannot be, nothing is taken for another's.
+	d, looked, fails := New(nil), 0, error(nil)
+	d.own.look = func() ([]net.Addr, error) {
+		looked++
+		return []net.Addr{&net.IPNet{IP: net.IPv4(10, 0, 0, byte(looked)), Mask: net.CIDRMask(24, 32)}}, fails
+	}
+	for range 3 {
+		if err := control(d, "10.0.0.1"); !errors.Is(err, ErrClosed) || looked != 1 {
+			t.Errorf("%v, looked up %d times", err, looked)
+		}
+	}
+	d.own.until = time.Now().Add(-1)
+	if err := errors.Join(control(d, "10.0.0.1"), control(d, "10.0.0.3")); err != nil || !errors.Is(control(d, "10.0.0.2"), ErrClosed) || looked != 2 {
+		t.Errorf("after a while: %v, looked up %d times", err, looked)
+	}
+	d.own.until, fails = time.Time{}, errors.New("no addresses")
+	if err := control(d, "10.0.0.9"); !errors.Is(err, ErrClosed) {
+		t.Errorf("when they cannot be read: %v", err)
+	}
+
+	// The real ones of the machine that tests.
+	addresses, err := net.InterfaceAddrs()
+	if err != nil || len(addresses) == 0 {
+		t.Fatal(addresses, err)
+	}
+	for _, a := range addresses {
+		if err := control(New(nil), a.(*net.IPNet).IP.String()); !errors.Is(err, ErrClosed) {
+			t.Errorf("%s: %v", a, err)
+		}
+	}
+}
+
 func TestAddresses(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -71,7 +144,7 @@ func TestAddresses(t *testing.T) {
 		{"fd20:ce::254", false, "fd20:ce::254/128", "fd20:ce::254/128"},
 	} {
 		address := net.JoinHostPort(c.address, "443")
-		err := New(nil).control(t.Context(), "tcp", address, nil)
+		err := at(nil, "127.0.0.1/8").control(t.Context(), "tcp", address, nil)
 		if c.open {
 			if err != nil {
 				t.Errorf("%s: %v", c.address, err)
@@ -82,7 +155,7 @@ func TestAddresses(t *testing.T) {
 			t.Errorf("%s: %v, want it closed, and %s to open it", c.address, err, c.whenAlone)
 		}
 		for _, text := range []string{c.opened, c.whenAlone} {
-			d := New([]netip.Prefix{netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix(text)})
+			d := at([]netip.Prefix{netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix(text)})
 			if err := d.control(t.Context(), "tcp", address, nil); err != nil {
 				t.Errorf("%s with %s open: %v", c.address, text, err)
 			}

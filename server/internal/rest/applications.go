@@ -70,7 +70,19 @@ func showApplication(_ context.Context, c *call, in *ByName) (api.ApplicationDet
 type applicationSet struct {
 	ByName
 	Precondition
-	Body api.ApplicationSet
+	IfNoneMatch string `header:"If-None-Match" maxLength:"64" doc:"*, in the place of If-Match: there must be none yet, not even a built-in one"`
+	Body        api.ApplicationSet
+}
+
+// revision is that of the Precondition, or vault.Absent (RFC 9110, section 13.1.2).
+func (in *applicationSet) revision() (uint64, error) {
+	switch {
+	case in.IfNoneMatch == "":
+		return in.Precondition.revision()
+	case in.IfNoneMatch != "*" || in.IfMatch != "":
+		return 0, usage("If-None-Match", "it is * or is not there, and If-Match is not there beside it")
+	}
+	return vault.Absent, nil
 }
 
 func setApplication(ctx context.Context, c *call, in *applicationSet) (api.ApplicationChanged, error) {

@@ -92,6 +92,52 @@ func TestImportedApplications(t *testing.T) {
 	}
 }
 
+// Of two admins who both saw that there is none, the second is told, and what the first made stays.
+func TestTwoAdminsAddAnApplication(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ctx, first, second := t.Context(), s.client(s.token), s.client(s.token)
+	for _, c := range []*api.Client{first, second} {
+		list := must(c.Applications(ctx))(t).Items
+		if slices.ContainsFunc(list, func(a api.Application) bool { return a.Name == "acme" }) {
+			t.Fatal("it is there")
+		}
+		must(c.AddApplication(ctx, "acme", api.ApplicationSet{YAML: definition("acme", "Acme"), DryRun: true}))(t)
+	}
+	if done := must(first.AddApplication(ctx, "acme", api.ApplicationSet{YAML: definition("acme", "First")}))(t); done.Outcome != "added" {
+		t.Errorf("the first: %+v", done)
+	}
+	for _, dry := range []bool{true, false} {
+		_, err := second.AddApplication(ctx, "acme", api.ApplicationSet{YAML: definition("acme", "Second"), DryRun: dry})
+		wantErr(t, err, api.ErrChanged)
+		// Also where it would be the same.
+		_, err = second.AddApplication(ctx, "acme", api.ApplicationSet{YAML: definition("acme", "First"), DryRun: dry})
+		wantErr(t, err, api.ErrChanged)
+		_, err = second.AddApplication(ctx, "github", api.ApplicationSet{YAML: definition("github", "Ours"), DryRun: dry})
+		wantErr(t, err, api.ErrChanged)
+	}
+	if app := must(first.Application(ctx, "acme"))(t); app.Title != "First" {
+		t.Errorf("it is called %s", app.Title)
+	}
+	body := strings.ReplaceAll(definitionBody, "{x}", "new")
+	for _, v := range []struct {
+		match, none string
+		status      int
+	}{{"*", "*", 422}, {"", `"1"`, 422}, {`"18446744073709551615"`, "", 412}, {"", "*", 200}, {"", "*", 412}} {
+		req := s.request("PUT", "/v1/applications/new", s.token, body)
+		req.Header.Del("If-Match")
+		if v.match != "" {
+			req.Header.Set("If-Match", v.match)
+		}
+		if v.none != "" {
+			req.Header.Set("If-None-Match", v.none)
+		}
+		if a := s.do(s.raw(), req); a.status != v.status {
+			t.Errorf("If-Match %s, If-None-Match %s: %d %s, want %d", v.match, v.none, a.status, a.body, v.status)
+		}
+	}
+}
+
 // What one thing is answered with has an ETag, and changing it wants that back.
 func TestApplicationETags(t *testing.T) {
 	t.Parallel()

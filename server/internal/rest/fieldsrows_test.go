@@ -165,6 +165,6 @@ var fieldRows = []fieldRow{
 	{"PUT /v1/grants/{name}", "job_exes", `["Kanarie=Vogel+7f3c\u0000"]`, "invalid job exe: a process can start any program and go on in its name, so name the job's user or unit as well"},
 	{"PUT /v1/grants/{name}", "job_exe_sha256", `["Kanarie=Vogel+7f3c\u0000"]`, "invalid job exe: a process can start any program and go on in its name, so name the job's user or unit as well"},
 	{"PUT /v1/grants/{name}", "job_claims", `["Kanarie=Vogel+7f3c"]`, "invalid job claim: write it as ISSUER:CLAIM=VALUE, such as https://gitlab.example.com:project_path=group/app"},
-	{"PUT /v1/applications/{name}", "yaml", quoted, "invalid application file: line 1: expected is a list of keys with their values"},
+	{"PUT /v1/applications/{name}", "yaml", quoted, "invalid application file: line 1: expected a list of keys with their values"},
 	{"PUT /v1/applications/{name}", "dry_run", quoted, "body.dry_run: expected boolean"},
 }

@@ -132,7 +132,7 @@ func known(err error) *problem {
 		return usage("application", "there is no such one; strongroom application list shows those that there are")
 	case errors.Is(err, credential.ErrInvalid):
 		return refusal(http.StatusUnprocessableEntity, api.CodeUsage, err.Error())
-	case errors.Is(err, vault.ErrRefused), errors.Is(err, people.ErrRefused):
+	case errors.Is(err, vault.ErrRefused), errors.Is(err, people.ErrRefused), errors.Is(err, setting.ErrRefused):
 		return refusal(http.StatusForbidden, api.CodeRefused, err.Error())
 	case errors.Is(err, audit.ErrCursor):
 		return usage("cursor", "take it from the next of the page before")

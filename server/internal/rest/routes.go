@@ -128,7 +128,7 @@ func etag(revision uint64) string {
 func (m Precondition) revision() (uint64, error) {
 	text, quoted := strings.CutPrefix(m.IfMatch, `"`)
 	text, closed := strings.CutSuffix(text, `"`)
-	n, err := strconv.ParseUint(text, 10, 64)
+	n, err := strconv.ParseUint(text, 10, 63)
 	switch {
 	case m.IfMatch == "*":
 		return 0, nil

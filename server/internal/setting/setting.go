@@ -21,8 +21,12 @@ import (
 	"github.com/strongroom/strongroom/shared/grant"
 )
 
-// ErrUnknown means that there is no setting of that name.
-var ErrUnknown = errors.New("no such setting")
+// Errors that callers tell apart.
+var (
+	ErrUnknown = errors.New("no such setting")
+	// ErrRefused means that the person may change settings, but not this one.
+	ErrRefused = errors.New("refused")
+)
 
 const kindSetting barrier.Kind = "setting"
 
@@ -67,6 +71,7 @@ type definition struct {
 	// Bounds, both allowed. least is also what a span that is not 0 has to have; a span may be 0 where none is allowed.
 	least, most int64
 	none        string // what 0 means, where a span may be 0
+	widens      bool   // it can widen what jobs get, so it takes grant.edit as well
 	help        string
 }
 
@@ -102,9 +107,9 @@ var table = map[Name]definition{
 		help: "how many of a credential's latest passwords may not be given again; a rollback still can"},
 	AuditRetention: {form: span, fallback: "0s", least: 30 * day, most: 36500 * day, none: "for ever",
 		help: "how long the audit log keeps its entries"},
-	JobIssuers: {form: issuers, fallback: "", most: 2000,
+	JobIssuers: {form: issuers, fallback: "", most: 2000, widens: true,
 		help: "the issuers of tokens by which jobs may show who they are, such as that of a CI system; none: no token is taken"},
-	JobAudience: {form: word, fallback: "strongroom", most: 255,
+	JobAudience: {form: word, fallback: "strongroom", most: 255, widens: true,
 		help: "the audience that a job's token has to be for"},
 }
 
@@ -171,6 +176,13 @@ func (s *Settings) Set(ctx context.Context, who grant.Person, name Name, text st
 		return Setting{}, fmt.Errorf("%w %s: %s", credential.ErrInvalid, name, d.allowed())
 	}
 	entry := audit.Entry{Actor: who.Name, Action: "setting.set", Target: string(name), Outcome: audit.Allowed, Reason: "to " + text}
+	if d.widens && !who.Can(grant.GrantEdit) {
+		entry.Outcome, entry.Reason = audit.Refused, "needs "+grant.GrantEdit.String()
+		if _, err := s.log.Append(ctx, entry); err != nil {
+			return Setting{}, err
+		}
+		return Setting{}, fmt.Errorf("%w: %s says which jobs get credentials, so it takes %s as well", ErrRefused, name, grant.GrantEdit)
+	}
 	err = s.log.Change(ctx, s.barrier, entry, func(tx *barrier.Tx) error { return tx.Put(kindSetting, string(name), []byte(text)) })
 	if err != nil {
 		return Setting{}, err

@@ -13,7 +13,7 @@ import (
 	"github.com/strongroom/strongroom/shared/grant"
 )
 
-var alice = grant.Person{ID: "a", Name: "alice"}
+var alice = grant.Person{ID: "a", Name: "alice", Permissions: grant.AllPermissions}
 
 func open(t *testing.T, r *roomtest.Rooms) *setting.Settings {
 	t.Helper()
@@ -103,6 +103,33 @@ func TestSettings(t *testing.T) {
 	}
 	if got := again.Words(setting.PasswordBanned); len(got) != 2 || got[0] != "acme" || got[1] != "winter" {
 		t.Errorf("words: %q", got)
+	}
+}
+
+// What says which jobs get credentials takes the permission to grant as well.
+func TestWhoMaySetWhatWidens(t *testing.T) {
+	t.Parallel()
+	r := roomtest.Open(t)
+	s := open(t, r)
+	editor := grant.Person{ID: "id-ed", Name: "ed", Permissions: grant.PermissionsOf(grant.SettingEdit)}
+	granter := grant.Person{ID: "id-gr", Name: "gr", Permissions: grant.PermissionsOf(grant.SettingEdit, grant.GrantEdit)}
+	for name, value := range map[setting.Name]string{setting.JobIssuers: "https://ci.example.com", setting.JobAudience: "others"} {
+		before, _ := s.Get(name)
+		if _, err := s.Set(t.Context(), editor, name, value); !errors.Is(err, setting.ErrRefused) {
+			t.Errorf("%s by who may not grant: %v", name, err)
+		}
+		if now, _ := s.Get(name); now != before {
+			t.Errorf("%s is %q after a refusal", name, now.Value)
+		}
+		if e := r.Newest(t, 1)[0]; e.Actor != "ed" || e.Action != "setting.set" || e.Outcome != "refused" || e.Reason != "needs grant.edit" {
+			t.Errorf("logged: %+v", e)
+		}
+		if now, err := s.Set(t.Context(), granter, name, value); err != nil || now.Value != value {
+			t.Errorf("%s by who may: %q, %v", name, now.Value, err)
+		}
+	}
+	if _, err := s.Set(t.Context(), editor, setting.SessionIdle, "1h"); err != nil {
+		t.Errorf("what widens nothing: %v", err)
 	}
 }
 

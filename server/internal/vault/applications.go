@@ -188,17 +188,3 @@ func (v *Vault) Applications() (out []Application) {
 
 // Application gives one entry of the catalogue, or catalogue.ErrUnknown.
 func (v *Vault) Application(name string) (Application, error) { return v.catalogue.find(name) }
-
-// BrokenApplications are the names of the imported definitions that are not used, since this version of the program
-// wants them otherwise.
-func (v *Vault) BrokenApplications() (names []string) {
-	v.catalogue.mu.RLock()
-	defer v.catalogue.mu.RUnlock()
-	for name, i := range v.catalogue.imported {
-		if i.broken != nil {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}

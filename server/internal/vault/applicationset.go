@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"unicode/utf8"
 
@@ -13,6 +14,9 @@ import (
 	"github.com/strongroom/strongroom/shared/credential"
 	"github.com/strongroom/strongroom/shared/grant"
 )
+
+// Absent in the place of a revision wants that there is none yet.
+const Absent uint64 = math.MaxUint64
 
 // maxApplications is how many applications may be imported.
 const maxApplications = 1000
@@ -37,25 +41,29 @@ func (r Redefinition) Outcome() string {
 }
 
 // SetApplication puts an imported definition of an application, the text of a file of the catalogue, beside those that
-// are there or in the place of the one of its name that is as it was at that revision (0: whatever it is). Credentials
-// keep their versions and where these may be sent; the next version follows the new definition. One that takes from
-// credentials an auth type or a field that they have is ErrInUse. With try it is checked and compared, and nothing
-// changes. What is as it was already is not stored again.
+// are there or in the place of the one of its name that is as it was at that revision (0: whatever it is; Absent: there
+// must be none). Credentials keep their versions and where these may be sent; the next version follows the new
+// definition. One that takes from credentials an auth type or a field that they have is ErrInUse. With try it is checked
+// and compared, and nothing changes. What is as it was already is not stored again.
 func (v *Vault) SetApplication(ctx context.Context, who grant.Person, name, text string, revision uint64, try bool) (Redefinition, error) {
-	v.changing.Lock()
-	defer v.changing.Unlock()
 	if err := mayRedefine(who); err != nil {
 		return Redefinition{}, err
 	}
+	// Whatever its reading takes, nobody else's change waits for it.
 	app, err := parseDefinition(name, text)
 	if err != nil {
 		return Redefinition{}, err
 	}
+	v.changing.Lock()
+	defer v.changing.Unlock()
 	before, err := v.catalogue.find(name)
 	if err != nil {
 		before = Application{} // there is none
 	}
-	if revision != 0 && revision != before.Revision {
+	if revision == Absent && before.Name != "" {
+		return Redefinition{}, fmt.Errorf("%w: there is an application %s", ErrChanged, name)
+	}
+	if revision != 0 && revision != Absent && revision != before.Revision {
 		return Redefinition{}, ErrChanged
 	}
 	d := definition{ID: credential.NewID(), Name: name, Text: text, Revision: v.catalogue.next(), Updated: v.now(), UpdatedBy: who.Name}

@@ -177,8 +177,8 @@ func TestImportedDefinitionsLetNothingOut(t *testing.T) {
 	}
 	// Also where the definition can no longer be read.
 	f.spoil("guarded")
-	if _, err := f.Application("guarded"); err != nil || !slices.Contains(f.BrokenApplications(), "guarded") {
-		t.Fatalf("%v, broken %v", err, f.BrokenApplications())
+	if _, err := f.Application("guarded"); err != nil || !slices.Contains(f.broken(), "guarded") {
+		t.Fatalf("%v, broken %v", err, f.broken())
 	}
 	want("the definition is broken", "token")
 }

@@ -87,6 +87,19 @@ func (v *Vault) fieldsOf(c credential.Metadata) []credential.Field {
 	return c.AuthType.Fields()
 }
 
+// Environment names, for each variable that the own tools of a credential's application read, the field that it takes, as
+// the catalogue has it now.
+func (v *Vault) Environment(c credential.Metadata) map[string]string {
+	if c.Application == "" {
+		return nil
+	}
+	app, err := v.catalogue.Get(c.Application)
+	if err != nil {
+		return nil
+	}
+	return app.Environment(c.AuthType)
+}
+
 // withheld are the fields of which the version itself says that they never leave the server.
 func withheld(version credential.Version) (fields []credential.Field) {
 	for _, name := range version.Withheld {

@@ -4,4 +4,5 @@ package service
 
 import "context"
 
-func run(ctx context.Context, serve func(context.Context) error) error { return serve(ctx) }
+// Run calls serve. The service manager ends it by a signal.
+func Run(ctx context.Context, serve func(context.Context) error) error { return serve(ctx) }

@@ -7,8 +7,9 @@ import (
 	manager "github.com/kardianos/service"
 )
 
-// run answers the service control manager, which otherwise takes the agent for dead after 30 seconds.
-func run(ctx context.Context, serve func(context.Context) error) error {
+// Run calls serve, whose context ends when ctx does or when the service control manager says so. The manager is answered,
+// which otherwise takes the agent for dead after 30 seconds.
+func Run(ctx context.Context, serve func(context.Context) error) error {
 	if manager.Interactive() {
 		return serve(ctx)
 	}

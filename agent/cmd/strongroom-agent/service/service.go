@@ -3,9 +3,9 @@
 package service
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -17,12 +17,6 @@ import (
 // Name is what the service is called.
 const Name = "strongroom-agent"
 
-// Errors that a command tells apart.
-var (
-	ErrNoManager    = errors.New("no service manager that is known here: let yours run strongroom-agent run")
-	ErrNotInstalled = errors.New("the service is not installed")
-)
-
 // Service is the agent's, installed or not.
 type Service struct{ under manager.Service }
 
@@ -30,6 +24,17 @@ type Service struct{ under manager.Service }
 type Settings struct {
 	State, Socket string
 	Config        string // empty: none
+}
+
+// Check fails where a service with these settings would be less safe than root is (Unix only): where others than root may
+// write its program, its configuration or its state, or change the way to them, and where it could write to folders that
+// are not the agent's own. It changes nothing.
+func (s Settings) Check() error {
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("finding the program: %w", err)
+	}
+	return checkAccess(s, program)
 }
 
 // New finds the machine's service manager. It changes nothing. Settings matter to Install alone.
@@ -55,13 +60,13 @@ func New(s Settings) (*Service, error) {
 		},
 	})
 	if errors.Is(err, manager.ErrNoServiceSystemDetected) {
-		err = ErrNoManager
+		err = errors.New("no service manager that is known here: let yours run strongroom-agent run")
 	}
 	return &Service{under}, err
 }
 
-// Installed tells whether the manager knows the service, running or not.
-func (s *Service) Installed() bool {
+// installed tells whether the manager knows the service, running or not.
+func (s *Service) installed() bool {
 	_, err := s.under.Status()
 	return !errors.Is(err, manager.ErrNotInstalled)
 }
@@ -69,7 +74,7 @@ func (s *Service) Installed() bool {
 // Install makes the service known and lets it begin with the machine. What was installed before is replaced; an agent
 // that runs goes on as it was until Restart.
 func (s *Service) Install() error {
-	if s.Installed() {
+	if s.installed() {
 		if err := s.under.Uninstall(); err != nil {
 			return fmt.Errorf("replacing the service: %w", err)
 		}
@@ -80,7 +85,7 @@ func (s *Service) Install() error {
 	return nil
 }
 
-// Uninstall stops the service and makes it unknown. The host's identity stays. It fails with ErrNotInstalled.
+// Uninstall stops the service and makes it unknown. The host's identity stays.
 func (s *Service) Uninstall() error {
 	if err := s.Stop(); err != nil {
 		return err
@@ -91,18 +96,18 @@ func (s *Service) Uninstall() error {
 	return nil
 }
 
-// Start begins serving and returns once jobs are served, if the manager can tell. It fails with ErrNotInstalled.
+// Start begins serving and returns once jobs are served, if the manager can tell.
 func (s *Service) Start() error { return s.control("starting", s.under.Start) }
 
-// Stop ends serving: what the agent holds is wiped. It fails with ErrNotInstalled.
+// Stop ends serving: what the agent holds is wiped.
 func (s *Service) Stop() error { return s.control("stopping", s.under.Stop) }
 
-// Restart is Stop and Start. It fails with ErrNotInstalled.
+// Restart is Stop and Start.
 func (s *Service) Restart() error { return s.control("restarting", s.under.Restart) }
 
 func (s *Service) control(doing string, what func() error) error {
-	if !s.Installed() {
-		return fmt.Errorf("%w: strongroom-agent install", ErrNotInstalled)
+	if !s.installed() {
+		return errors.New("the service is not installed: strongroom-agent install")
 	}
 	if err := what(); err != nil {
 		return fmt.Errorf("%s the service: %w; see journalctl -u %s, or the manager's own log", doing, err, Name)
@@ -115,6 +120,3 @@ type idle struct{}
 
 func (idle) Start(manager.Service) error { return nil }
 func (idle) Stop(manager.Service) error  { return nil }
-
-// Run calls serve, whose context ends when ctx does or, on Windows, when the service manager says so.
-func Run(ctx context.Context, serve func(context.Context) error) error { return run(ctx, serve) }
