@@ -78,6 +78,7 @@ func TestSharesAreForgotten(t *testing.T) {
 		if n := c.reset(); n != 0 {
 			t.Errorf("reset wiped %d of none", n)
 		}
+		time.Sleep(2 * time.Second) // the sweep that it asked for ends with the bubble
 	})
 }
 

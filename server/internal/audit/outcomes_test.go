@@ -15,7 +15,7 @@ func TestOutcomesShareTheNextSync(t *testing.T) {
 	const changes = 40
 	for i := range changes {
 		s.put(fmt.Sprint(i))
-		time.Sleep(time.Millisecond) // in which the writer would have begun
+		time.Sleep(500 * time.Microsecond) // in which the writer would have begun
 	}
 	if n := s.syncs() - before; n < changes || n > changes+changes/2 { // more than one each, where the machine stalled for longer than an outcome waits
 		t.Errorf("%d changes took %d fsyncs", changes, n)

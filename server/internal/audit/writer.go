@@ -21,8 +21,9 @@ import (
 const maxBatch = 1 << 20
 
 // outcomeDelay is how long outcomes wait for an entry that somebody waits for, such as the next intent, to share its
-// fsync. Who reads the log does not wait so long, and one that is lost in a crash is found out again.
-const outcomeDelay = 20 * time.Millisecond
+// fsync. Who reads the log does not wait so long, and one that is lost in a crash is found out again. It is no longer than
+// an fsync takes: as long as a change has no outcome, a store of right before it is a legal one.
+const outcomeDelay = 2 * time.Millisecond
 
 // batch is a number of frames that become durable together.
 type batch struct {
