@@ -38,7 +38,7 @@ test: ## everything: lint, generated code, all tests with the race detector; ins
 	@tools/parts.sh apache2 debootstrap gcc gcore git ip lighttpd nginx node npm openssl protoc ssh-keygen systemd-nspawn unshare
 	@$(MAKE) --no-print-directory lint generate-check
 	go test $(RACE) -shuffle=on -timeout 15m $$(go list ./... | grep -vxF "$$(go list $(WHOLE))")
-	go test -run '^TestWhatGoKeeps$$' ./shared/secret
+	go test -run '^Test(WhatGoKeeps|NoResidueOutsideTheArena|DoErases)$$' ./shared/secret # memory without the detector's
 	go test -shuffle=on -parallel 4 -timeout 20m $(WHOLE) # many of them wait
 	go test $(RACE) -timeout 10m -run '^Test($(RACED))$$' $(WHOLE)
 

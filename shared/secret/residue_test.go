@@ -1,4 +1,4 @@
-//go:build goexperiment.runtimesecret && linux && (amd64 || arm64)
+//go:build goexperiment.runtimesecret && linux && (amd64 || arm64) && !race
 
 package secret
 
