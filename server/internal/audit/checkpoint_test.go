@@ -17,6 +17,9 @@ import (
 // promise makes the checkpoints of a log, which end with the test.
 func (l *testLog) promise(log *Log, epoch uint32, interval time.Duration) *Checkpoints {
 	l.t.Helper()
+	if _, err := log.snapshot(l.t.Context()); err != nil { // what is durable may not be in the tree yet
+		l.t.Fatal(err)
+	}
 	c, err := log.checkpoints(l.t.Context(), l.keys, epoch, interval)
 	if err != nil {
 		l.t.Fatal(err)
