@@ -81,7 +81,7 @@ func TestWhereOffersGo(t *testing.T) {
 			"https://cloud.lakesidesoftware.com/api/groups", []int{200}},
 		// The store lists of a shop may be open to everybody and would show nothing.
 		{"magento", "oauth1", map[string]string{"url": "https://shop.example"}, "https://shop.example:443", "https://shop.example/rest/V1/modules", []int{200}},
-		{"npm", "access_token", nil, "https://registry.npmjs.org:443", "https://registry.npmjs.org/-/whoami", []int{200}},
+		{"npm", "access_token", map[string]string{"url": "https://npm.acme.example"}, "https://npm.acme.example:443", "https://npm.acme.example/-/whoami", []int{200}},
 		{"sendgrid", "api_key", map[string]string{"url": "https://api.eu.sendgrid.com"}, "https://api.eu.sendgrid.com:443", "https://api.eu.sendgrid.com/v3/scopes", []int{200}},
 		// A token for Graph is not good at the site itself.
 		{"sharepoint", "oauth2", map[string]string{"tenant": "t1", "url": "https://acme.sharepoint.com"},
