@@ -86,7 +86,7 @@ func folder(t testing.TB, files map[string]string) string {
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, "DIR", dir)), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, "@DIR@", dir)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -31,11 +31,11 @@ func TestBasicAgainstNginx(t *testing.T) {
 	address := freeAddress(t)
 	dir := folder(t, map[string]string{
 		"www/index.html": "in\n", "users": "frau müller:{SHA}o6wG8L5pQeLIIvTqJfJXU3x5nFg=\n", // of p:ä"\ss
-		"nginx.conf": `daemon off; master_process off; pid DIR/pid; error_log DIR/error.log;
+		"nginx.conf": `daemon off; master_process off; pid @DIR@/pid; error_log @DIR@/error.log;
 events {}
 http {
-	access_log off; client_body_temp_path DIR/t1; proxy_temp_path DIR/t2; fastcgi_temp_path DIR/t3; uwsgi_temp_path DIR/t4; scgi_temp_path DIR/t5;
-	server { listen ` + address + `; root DIR/www; auth_basic "the vault"; auth_basic_user_file DIR/users; }
+	access_log off; client_body_temp_path @DIR@/t1; proxy_temp_path @DIR@/t2; fastcgi_temp_path @DIR@/t3; uwsgi_temp_path @DIR@/t4; scgi_temp_path @DIR@/t5;
+	server { listen ` + address + `; root @DIR@/www; auth_basic "the vault"; auth_basic_user_file @DIR@/users; }
 }`})
 	serve(t, address, "nginx", "-p", dir, "-e", dir+"/error.log", "-c", dir+"/nginx.conf")
 	url := "http://" + address + "/"
@@ -89,13 +89,13 @@ func TestClientCertificateAgainstNginx(t *testing.T) {
 	address := freeAddress(t)
 	dir := folder(t, map[string]string{
 		"www/index.html": "in\n", "root.pem": rootPEM, "server.pem": serverPEM, "server.key": serverKey,
-		"nginx.conf": `daemon off; master_process off; pid DIR/pid; error_log DIR/error.log;
+		"nginx.conf": `daemon off; master_process off; pid @DIR@/pid; error_log @DIR@/error.log;
 events {}
 http {
-	access_log off; client_body_temp_path DIR/t1; proxy_temp_path DIR/t2; fastcgi_temp_path DIR/t3; uwsgi_temp_path DIR/t4; scgi_temp_path DIR/t5;
+	access_log off; client_body_temp_path @DIR@/t1; proxy_temp_path @DIR@/t2; fastcgi_temp_path @DIR@/t3; uwsgi_temp_path @DIR@/t4; scgi_temp_path @DIR@/t5;
 	server {
-		listen ` + address + ` ssl; root DIR/www; ssl_certificate DIR/server.pem; ssl_certificate_key DIR/server.key;
-		ssl_client_certificate DIR/root.pem; ssl_verify_client on;
+		listen ` + address + ` ssl; root @DIR@/www; ssl_certificate @DIR@/server.pem; ssl_certificate_key @DIR@/server.key;
+		ssl_client_certificate @DIR@/root.pem; ssl_verify_client on;
 	}
 }`})
 	serve(t, address, "nginx", "-p", dir, "-e", dir+"/error.log", "-c", dir+"/nginx.conf")
@@ -136,18 +136,18 @@ LoadModule authz_user_module modules/mod_authz_user.so
 LoadModule auth_digest_module modules/mod_auth_digest.so
 ServerName localhost
 Listen %s
-PidFile DIR/pid
-ErrorLog DIR/error.log
-DocumentRoot DIR/www
+PidFile @DIR@/pid
+ErrorLog @DIR@/error.log
+DocumentRoot @DIR@/www
 User www-data
 Group www-data
-<Directory DIR/www>
+<Directory @DIR@/www>
 	Require all granted
 </Directory>
 <LocationMatch "^/(plain|short)">
 	AuthType Digest
 	AuthName "the vault, ours"
-	AuthUserFile DIR/users
+	AuthUserFile @DIR@/users
 	Require valid-user
 </LocationMatch>
 <Location /short>
@@ -221,14 +221,14 @@ func TestDigestSHA256AgainstLighttpd(t *testing.T) {
 			address := freeAddress(t)
 			_, port, _ := net.SplitHostPort(address)
 			dir := folder(t, map[string]string{"www/index.html": "in\n", "users": "kate:s3cret\n", "conf": `
-server.document-root = "DIR/www"
+server.document-root = "@DIR@/www"
 server.bind = "127.0.0.1"
 server.port = ` + port + `
-server.errorlog = "DIR/error.log"
+server.errorlog = "@DIR@/error.log"
 index-file.names = ( "index.html" )
 server.modules = ( "mod_auth", "mod_authn_file" )
 auth.backend = "plain"
-auth.backend.plain.userfile = "DIR/users"
+auth.backend.plain.userfile = "@DIR@/users"
 auth.require = ( "/" => ( "method" => "digest", "algorithm" => "` + algorithm + `", "realm" => "the vault", "require" => "valid-user" ) )
 `})
 			serve(t, address, "lighttpd", "-D", "-f", filepath.Join(dir, "conf"))
