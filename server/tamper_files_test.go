@@ -29,7 +29,7 @@ func readStore(t *testing.T, path string) map[string]string {
 	db := must(store.Open(path))(t)
 	defer db.Close()
 	out := map[string]string{}
-	err := db.View(func(tx *store.Tx) error {
+	err := db.View(func(tx store.Tx) error {
 		return tx.Scan(nil, func(k, value []byte) error { out[string(k)] = string(value); return nil })
 	})
 	if err != nil {
@@ -101,7 +101,7 @@ func writeStore(t *testing.T, path string, records map[string]string) {
 	now := readStore(t, path)
 	db := must(store.Open(path))(t)
 	defer db.Close()
-	err := db.Update(func(tx *store.Tx) error {
+	err := db.Update(func(tx store.Tx) error {
 		for key := range now {
 			if _, stays := records[key]; !stays {
 				if err := tx.Delete([]byte(key)); err != nil {

@@ -214,7 +214,7 @@ func (v *vaultKeys) records(data string, zero []byte) {
 		v.t.Fatal(err)
 	}
 	defer db.Close()
-	err = db.View(func(tx *store.Tx) error {
+	err = db.View(func(tx store.Tx) error {
 		keys := v.keyring(tx, zero)
 		n := 0
 		return tx.Scan(nil, func(key, value []byte) error {
@@ -241,7 +241,7 @@ func (v *vaultKeys) plaintext(numbered []byte, key string, value []byte) []byte 
 }
 
 // keyring reads the numbered keys.
-func (v *vaultKeys) keyring(tx *store.Tx, zero []byte) map[uint32][]byte {
+func (v *vaultKeys) keyring(tx store.Tx, zero []byte) map[uint32][]byte {
 	v.t.Helper()
 	b := v.plaintext(zero, "keyring/main", tx.Get([]byte("keyring/main")))
 	v.addMasked("set-hash key", b[5:37])

@@ -60,7 +60,7 @@ const MaxPlaintext = 1<<20 - 1<<10
 
 // Barrier is an unsealed vault's records. Its methods may be called from several goroutines.
 type Barrier struct {
-	db    *store.DB
+	db    store.Store
 	arena *secret.Arena
 	vault [vaultSize]byte
 
@@ -81,7 +81,7 @@ type Barrier struct {
 
 // Create makes the first records of a new vault, whose ID is 32 lower-case hex digits, in an empty store. root, the
 // 32-byte root key, stays the caller's.
-func Create(db *store.DB, a *secret.Arena, root *secret.Buffer, vault string) (*Barrier, error) {
+func Create(db store.Store, a *secret.Arena, root *secret.Buffer, vault string) (*Barrier, error) {
 	b, err := newBarrier(db, a, vault)
 	if err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func Create(db *store.DB, a *secret.Arena, root *secret.Buffer, vault string) (*
 
 // Open reads a vault's records: it decrypts every one of them and compares the set with what the root record says of
 // it. Secrets are decrypted in the arena, which needs room for the largest. root stays the caller's.
-func Open(db *store.DB, a *secret.Arena, root *secret.Buffer, vault string) (*Barrier, error) {
+func Open(db store.Store, a *secret.Arena, root *secret.Buffer, vault string) (*Barrier, error) {
 	b, err := newBarrier(db, a, vault)
 	if err != nil {
 		return nil, err
@@ -115,9 +115,7 @@ func Open(db *store.DB, a *secret.Arena, root *secret.Buffer, vault string) (*Ba
 	if err := b.derive(root); err != nil {
 		return nil, err
 	}
-	err = db.View(func(stx *store.Tx) error {
-		b.keys.wipe() // of an earlier run
-		b.keys, b.index = nil, newIndex()
+	err = db.View(func(stx store.Tx) error {
 		tx := &Tx{b: b, store: stx}
 		if err := tx.loadKeyring(); err != nil {
 			return err
@@ -134,7 +132,7 @@ func Open(db *store.DB, a *secret.Arena, root *secret.Buffer, vault string) (*Ba
 	return b, nil
 }
 
-func newBarrier(db *store.DB, a *secret.Arena, vault string) (*Barrier, error) {
+func newBarrier(db store.Store, a *secret.Arena, vault string) (*Barrier, error) {
 	b := &Barrier{db: db, arena: a, index: newIndex()}
 	id, err := hex.DecodeString(vault)
 	if err != nil || len(id) != vaultSize {
@@ -170,7 +168,7 @@ func (b *Barrier) View(fn func(*Tx) error) error {
 	if b.keys == nil {
 		return ErrClosed
 	}
-	return b.db.View(func(stx *store.Tx) error {
+	return b.db.View(func(stx store.Tx) error {
 		return fn(&Tx{b: b, store: stx, keys: b.keys, epoch: b.epoch})
 	})
 }
@@ -197,7 +195,7 @@ func (b *Barrier) update(fn func(*Tx) error) error {
 	tx := &Tx{keys: b.keys}
 	// Keys that a transaction made and did not bring into the barrier.
 	defer func() { tx.keys.wipeBut(b.keys) }()
-	err := b.db.Update(func(stx *store.Tx) error {
+	err := b.db.Update(func(stx store.Tx) error {
 		tx.keys.wipeBut(b.keys) // of an earlier run
 		next := b.root
 		next.commit++

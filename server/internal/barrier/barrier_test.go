@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/strongroom/strongroom/server/internal/store"
+	"github.com/strongroom/strongroom/server/internal/store/storetest"
 	"github.com/strongroom/strongroom/shared/secret"
 )
 
@@ -68,7 +69,7 @@ func (s *bench) openStore(t testing.TB) {
 
 func (s *bench) create(t testing.TB) *Barrier {
 	t.Helper()
-	b, err := Create(s.db, s.arena, s.root, vault)
+	b, err := Create(storetest.Rerun(t, s.db), s.arena, s.root, vault)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +80,7 @@ func (s *bench) create(t testing.TB) *Barrier {
 func (s *bench) reopen(t testing.TB, b *Barrier) *Barrier {
 	t.Helper()
 	b.Close()
-	again, err := Open(s.db, s.arena, s.root, vault)
+	again, err := Open(storetest.Rerun(t, s.db), s.arena, s.root, vault)
 	if err != nil {
 		t.Fatal(err)
 	}

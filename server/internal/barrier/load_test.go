@@ -21,7 +21,7 @@ func TestTheFirstFaultIsNamed(t *testing.T) {
 	}
 	b.Close()
 	var keys []string
-	err := s.db.View(func(tx *store.Tx) error {
+	err := s.db.View(func(tx store.Tx) error {
 		return tx.Scan([]byte("item/"), func(key, _ []byte) error {
 			keys = append(keys, string(key))
 			return nil
@@ -34,7 +34,7 @@ func TestTheFirstFaultIsNamed(t *testing.T) {
 	const format, last = 0, -1
 	for _, fault := range []struct{ first, at int }{{2999, format}, {2998, last}, {1500, last}, {255, format}, {3, format}, {2, last}} {
 		first := fault.first
-		if err := s.db.Update(func(tx *store.Tx) error {
+		if err := s.db.Update(func(tx store.Tx) error {
 			value := tx.Get([]byte(keys[first]))
 			value[(fault.at+len(value))%len(value)] ^= 1
 			return tx.Put([]byte(keys[first]), value)

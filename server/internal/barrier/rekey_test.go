@@ -20,14 +20,18 @@ func end(tx *Tx) error   { return tx.EndRekey() }
 func rekeyAll(t testing.TB, b *Barrier) (steps int) {
 	t.Helper()
 	for from := ""; steps == 0 || from != ""; steps++ {
-		if err := b.Update(func(tx *Tx) (err error) {
-			from, err = tx.Rekey(from)
-			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
+		from = rekeyFrom(t, b, from)
 	}
 	return steps
+}
+
+func rekeyFrom(t testing.TB, b *Barrier, from string) (next string) {
+	t.Helper()
+	do(t, b, func(tx *Tx) (err error) {
+		next, err = tx.Rekey(from)
+		return err
+	})
+	return next
 }
 
 func do(t testing.TB, b *Barrier, s step) {
@@ -102,10 +106,7 @@ func TestRekey(t *testing.T) {
 	}
 	from, left := "", 200
 	for _, left = range []int{120, 70, 30, 0} { // 80 writes at a time, of which a name takes two
-		do(t, b, func(tx *Tx) (err error) {
-			from, err = tx.Rekey(from)
-			return err
-		})
+		from = rekeyFrom(t, b, from)
 		reopened(true, left)
 		if left > 0 {
 			if err := b.Update(end); !errors.Is(err, ErrRekeying) {
@@ -145,7 +146,7 @@ func TestRekey(t *testing.T) {
 	}
 	// An old record that is put back is noticed, though it was right once.
 	b.Close()
-	if err := s.db.Update(func(tx *store.Tx) error { return tx.Put([]byte("item/r002"), []byte(old["item/r002"])) }); err != nil {
+	if err := s.db.Update(func(tx store.Tx) error { return tx.Put([]byte("item/r002"), []byte(old["item/r002"])) }); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(s.db, s.arena, s.root, vault); !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrRollback) {

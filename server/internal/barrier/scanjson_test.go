@@ -41,12 +41,15 @@ func TestScanJSON(t *testing.T) {
 	var all []int
 	for _, records := range []int{0, 1, fewRecords - 1, fewRecords, 20*portionRecords - 1, 20 * portionRecords, 20*portionRecords + 1} {
 		for len(all) < records {
+			first := len(all)
+			for n := range min(99, records-first) {
+				all = append(all, first+n)
+			}
 			if err := b.Update(func(tx *Tx) error {
-				for range min(99, records-len(all)) {
-					if err := tx.PutJSON("number", fmt.Sprintf("%05d", len(all)), numbered{len(all)}); err != nil {
+				for _, n := range all[first:] {
+					if err := tx.PutJSON("number", fmt.Sprintf("%05d", n), numbered{n}); err != nil {
 						return err
 					}
-					all = append(all, len(all))
 				}
 				return nil
 			}); err != nil {
@@ -90,14 +93,14 @@ func TestScanJSONFindsTampering(t *testing.T) {
 	}
 	at := func(n int) []byte { return fmt.Appendf(nil, "number/%05d", n) }
 	for _, c := range []struct {
-		change func(tx *store.Tx) error
+		change func(tx store.Tx) error
 		want   error
 		text   string
 	}{
-		{func(tx *store.Tx) error { return tx.Delete(at(600)) }, ErrRollback, "639 records of kind number, there should be 640"},
-		{func(tx *store.Tx) error { return tx.Put([]byte("number/00500a"), tx.Get(at(500))) }, ErrRollback, `number/"00500a" was added`},
-		{func(tx *store.Tx) error { return tx.Put(at(300), tx.Get(at(301))) }, ErrCorrupt, "number/00300"},
-		{func(tx *store.Tx) error { return tx.Put(at(2), []byte("short")) }, ErrCorrupt, "number/00002"},
+		{func(tx store.Tx) error { return tx.Delete(at(600)) }, ErrRollback, "639 records of kind number, there should be 640"},
+		{func(tx store.Tx) error { return tx.Put([]byte("number/00500a"), tx.Get(at(500))) }, ErrRollback, `number/"00500a" was added`},
+		{func(tx store.Tx) error { return tx.Put(at(300), tx.Get(at(301))) }, ErrCorrupt, "number/00300"},
+		{func(tx store.Tx) error { return tx.Put(at(2), []byte("short")) }, ErrCorrupt, "number/00002"},
 	} {
 		if err := s.db.Update(c.change); err != nil {
 			t.Fatal(err)

@@ -17,7 +17,7 @@ type records map[string]string
 func read(t testing.TB, db *store.DB) records {
 	t.Helper()
 	r := records{}
-	err := db.View(func(tx *store.Tx) error {
+	err := db.View(func(tx store.Tx) error {
 		return tx.Scan(nil, func(k, v []byte) error { r[string(k)] = string(v); return nil })
 	})
 	if err != nil {
@@ -30,7 +30,7 @@ func read(t testing.TB, db *store.DB) records {
 func write(t testing.TB, db *store.DB, r records) {
 	t.Helper()
 	now := read(t, db)
-	err := db.Update(func(tx *store.Tx) error {
+	err := db.Update(func(tx store.Tx) error {
 		for k := range now {
 			if _, stays := r[k]; !stays {
 				if err := tx.Delete([]byte(k)); err != nil {

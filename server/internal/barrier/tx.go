@@ -11,7 +11,7 @@ import (
 // Tx is a transaction. It is valid until the function it was given to returns, and for one goroutine.
 type Tx struct {
 	b       *Barrier
-	store   *store.Tx
+	store   store.Tx
 	keys    *keyring   // the barrier's, or those that this transaction will make its own
 	epoch   uint32     // likewise
 	changes changes    // nil in a View

@@ -1,18 +1,19 @@
-// Package roomtest opens the lower rooms on a temporary folder for the tests of
-// the rooms above them: a real store, barrier and log, no doubles. Only tests
-// import it.
+// Package roomtest opens the lower rooms on a temporary folder for the tests of the rooms above them: a real store, whose
+// updates run twice as an engine may have them, barrier and log, no doubles. Only tests import it.
 package roomtest
 
 import (
 	"context"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/strongroom/strongroom/server/internal/audit"
 	"github.com/strongroom/strongroom/server/internal/barrier"
 	"github.com/strongroom/strongroom/server/internal/store"
+	"github.com/strongroom/strongroom/server/internal/store/storetest"
 	"github.com/strongroom/strongroom/shared/secret"
 )
 
@@ -48,7 +49,7 @@ func Open(t testing.TB) *Rooms {
 	t.Cleanup(func() { _ = db.Close() })
 	root, err := r.Arena.Random(32)
 	must(err)
-	r.Barrier, err = barrier.Create(db, r.Arena, root, Vault)
+	r.Barrier, err = barrier.Create(storetest.Rerun(t, db), r.Arena, root, Vault)
 	must(err)
 	t.Cleanup(func() { r.Barrier.Close() })
 	r.Keys, _, err = audit.Create(filepath.Join(r.Dir, "audit"), r.Arena, Vault)
@@ -91,3 +92,19 @@ func (c *Clock) Now() time.Time { return c.At }
 
 // Add moves it.
 func (c *Clock) Add(d time.Duration) { c.At = c.At.Add(d) }
+
+// Measure does something as often as the benchmark wants it, and reports the median and the slowest hundredth.
+func Measure(b *testing.B, do func(n int)) {
+	b.Helper()
+	var took []time.Duration
+	n := 0
+	for b.Loop() {
+		began := time.Now()
+		do(n)
+		took = append(took, time.Since(began))
+		n++
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+}

@@ -4,7 +4,7 @@ import "io"
 
 // Copy is the store as it was when the copy was begun, whatever is written since. Until it is closed the file keeps the
 // pages of that time, so it grows with what is written; and a write that needs the file to grow much waits for it.
-type Copy struct{ tx *Tx }
+type Copy struct{ tx *transaction }
 
 // Copy begins one. It may be used by one goroutine; Close of the DB waits for it.
 func (db *DB) Copy() (*Copy, error) {

@@ -20,7 +20,7 @@ func TestCopy(t *testing.T) {
 	}
 	defer db.Close()
 	put := func(i int, text string) {
-		if err := db.Update(func(tx *Tx) error { return tx.Put(fmt.Appendf(nil, "k%03d", i), []byte(text)) }); err != nil {
+		if err := db.Update(func(tx Tx) error { return tx.Put(fmt.Appendf(nil, "k%03d", i), []byte(text)) }); err != nil {
 			t.Error(err)
 		}
 	}
@@ -59,7 +59,7 @@ func TestCopy(t *testing.T) {
 	}
 	defer again.Close()
 	count := 0
-	err = errors.Join(again.Check(), again.View(func(tx *Tx) error {
+	err = errors.Join(again.Check(), again.View(func(tx Tx) error {
 		return tx.ScanFrom([]byte("k001x"), func(key, value []byte) error {
 			if count++; string(value) != "before" || string(key) < "k002" {
 				t.Errorf("%s is %s", key, value)
@@ -70,7 +70,7 @@ func TestCopy(t *testing.T) {
 	if err != nil || count != 98 {
 		t.Errorf("%d keys behind k001x, %v", count, err)
 	}
-	if err := db.View(func(tx *Tx) error {
+	if err := db.View(func(tx Tx) error {
 		if got := tx.Get([]byte("k199")); string(got) != "after" {
 			t.Errorf("%q", got)
 		}

@@ -21,7 +21,7 @@ func sample(t testing.TB) []byte {
 		t.Fatal(err)
 	}
 	for round := range 3 {
-		err := db.Update(func(tx *Tx) error {
+		err := db.Update(func(tx Tx) error {
 			for i := range 90 {
 				size := 100
 				if i == 50 {
@@ -58,13 +58,13 @@ func use(t testing.TB, path string, file []byte) error {
 		return err
 	}
 	db.bolt.NoSync, db.bolt.NoGrowSync = true, true // thousands of files are damaged here, none has to last
-	readErr := db.View(func(tx *Tx) error {
+	readErr := db.View(func(tx Tx) error {
 		for i := range 90 {
 			tx.Get(fmt.Appendf(nil, "k%02d", i))
 		}
 		return tx.Scan(nil, func(_, _ []byte) error { return nil })
 	})
-	writeErr := db.Update(func(tx *Tx) error {
+	writeErr := db.Update(func(tx Tx) error {
 		return errors.Join(tx.Delete([]byte("k10")), tx.Put([]byte("k11"), make([]byte, 5000)))
 	})
 	return errors.Join(readErr, writeErr, db.Close())
@@ -116,13 +116,13 @@ func TestTruncatedWhileOpen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = db.View(func(tx *Tx) error {
+		err = db.View(func(tx Tx) error {
 			if err := os.Truncate(path, size); err != nil {
 				t.Error(err)
 			}
 			// With no page left the second one faults while bbolt holds its locks: the first must end without them.
 			second := make(chan error)
-			go func() { second <- db.View(func(tx *Tx) error { tx.Get([]byte("k10")); return nil }) }()
+			go func() { second <- db.View(func(tx Tx) error { tx.Get([]byte("k10")); return nil }) }()
 			if err := <-second; !errors.Is(err, ErrCorrupt) {
 				t.Errorf("second reader: %v", err)
 			}
@@ -132,7 +132,7 @@ func TestTruncatedWhileOpen(t *testing.T) {
 		if !errors.Is(err, ErrCorrupt) {
 			t.Errorf("read: %v", err)
 		}
-		if err := db.Update(func(*Tx) error { return nil }); !errors.Is(err, ErrCorrupt) {
+		if err := db.Update(func(Tx) error { return nil }); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("update: %v", err)
 		}
 		if err := db.Close(); err != nil {
@@ -256,7 +256,7 @@ func TestHugeEntry(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	err = db.View(func(tx *Tx) error { return tx.Scan(nil, func(_, _ []byte) error { return nil }) })
+	err = db.View(func(tx Tx) error { return tx.Scan(nil, func(_, _ []byte) error { return nil }) })
 	if !errors.Is(err, ErrCorrupt) {
 		t.Error(err)
 	}

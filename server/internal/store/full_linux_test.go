@@ -26,7 +26,7 @@ func TestFullDisk(t *testing.T) {
 	t.Cleanup(func() { _ = db.Close() })
 	have := map[string]int{} // keys that were acknowledged, and the length of their values
 	put := func(key string, size int) error {
-		err := db.Update(func(tx *Tx) error { return tx.Put([]byte(key), value(key, size)) })
+		err := db.Update(func(tx Tx) error { return tx.Put([]byte(key), value(key, size)) })
 		if err == nil {
 			have[key] = size
 		}
@@ -101,7 +101,7 @@ func fileSize(t *testing.T, path string) int64 {
 func demandAll(t *testing.T, db *DB, have map[string]int) {
 	t.Helper()
 	found := 0
-	err := db.View(func(tx *Tx) error {
+	err := db.View(func(tx Tx) error {
 		return tx.Scan(nil, func(key, got []byte) error {
 			found++
 			if size, ok := have[string(key)]; !ok || !bytes.Equal(got, value(string(key), size)) {

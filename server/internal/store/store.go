@@ -1,4 +1,5 @@
-// Package store keeps ordered keys and values in one file, in transactions that survive a crash.
+// Package store keeps ordered keys and values, in transactions that survive a crash. Store is what every engine does,
+// and storetest holds each to it; DB is the engine that there is, on one file.
 //
 // It is for opaque bytes: it knows nothing of records, encryption or names, and nothing readable may be given to it.
 // It is the only package that imports bbolt. Everything bbolt does when its file is damaged (it panics, reads past
@@ -36,7 +37,7 @@ const (
 var (
 	// ErrLocked: another process has the store open.
 	ErrLocked = errors.New("store: in use by another process")
-	// ErrCorrupt: the file is damaged. A DB that has returned it refuses everything from then on.
+	// ErrCorrupt: the file is damaged. A store that has returned it refuses everything from then on.
 	ErrCorrupt = errors.New("store: file is damaged")
 	// ErrNewerFormat: the file was written by a later version of the product.
 	ErrNewerFormat = errors.New("store: file has a newer format than this version can read")
@@ -59,7 +60,42 @@ var (
 	formatKey  = []byte("\x00format")
 )
 
-// DB is an open store. Its methods may be called from several goroutines.
+// Store is an open store. Its methods may be called from several goroutines. Transactions must not be nested.
+type Store interface {
+	// View runs fn once, in a read transaction: fn sees the store as it was when the transaction began. It returns fn's
+	// error, or ErrCorrupt if anything read in it was damaged, whatever fn made of that.
+	View(fn func(Tx) error) error
+
+	// Update runs fn in a write transaction, one at a time. When it returns nil all of fn's writes are on disk,
+	// otherwise none is, except with ErrUncertain. fn may be run more than once, each time on the store as it then is
+	// and without the writes of the run before: the last run alone counts, and fn must not keep what it did in an
+	// earlier one.
+	Update(fn func(Tx) error) error
+
+	// Close waits for running transactions; later ones end with ErrClosed. Closing twice is harmless.
+	Close() error
+}
+
+// Tx is a transaction. It is valid until the function it was given to returns, and for one goroutine.
+type Tx interface {
+	// Get returns the value of key, nil if there is none. The caller must not keep it beyond the transaction.
+	Get(key []byte) []byte
+
+	// Put sets the value of key. It keeps neither slice.
+	Put(key, value []byte) error
+
+	// Delete removes key; it is no error if there is none.
+	Delete(key []byte) error
+
+	// Scan calls fn for every key that begins with prefix, in the order of their bytes, until fn returns an error,
+	// which Scan then returns. The slices are valid during the call of fn. fn must not write.
+	Scan(prefix []byte, fn func(key, value []byte) error) error
+
+	// ScanFrom is as Scan, for every key from the given one on, be it there or not.
+	ScanFrom(first []byte, fn func(key, value []byte) error) error
+}
+
+// DB is a Store in one file.
 type DB struct {
 	path string
 	bolt *bolt.DB
@@ -94,7 +130,7 @@ func Open(path string) (*DB, error) {
 		}
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	if err := db.View(checkFormat); err != nil {
+	if err := db.view(checkFormat); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
@@ -166,7 +202,7 @@ func create(path string) error {
 	return durable.SyncDir(dir)
 }
 
-func checkFormat(tx *Tx) error {
+func checkFormat(tx *transaction) error {
 	v := tx.get(formatKey)
 	if len(v) != 4 {
 		return fmt.Errorf("%w: no format version in it", ErrCorrupt)
@@ -180,7 +216,7 @@ func checkFormat(tx *Tx) error {
 	return nil
 }
 
-// Close waits for running transactions and lets go of the file. Closing twice is harmless.
+// Close also lets go of the file.
 func (db *DB) Close() error {
 	db.writing.Lock()
 	defer db.writing.Unlock()
@@ -200,10 +236,12 @@ var errClosed = ErrClosed
 // fail makes every later transaction return err; the first failure stays.
 func (db *DB) fail(err error) { db.failed.CompareAndSwap(nil, &err) }
 
-// View runs fn in a read transaction: fn sees the store as it was when the transaction began. It returns fn's error,
-// or ErrCorrupt if anything read in it was damaged, whatever fn made of that. Transactions must not be nested, and fn
-// should be short: when the file outgrows its mapping, a commit waits for all views to end.
-func (db *DB) View(fn func(*Tx) error) error {
+// View is a Store's. fn should be short: when the file outgrows its mapping, a commit waits for all views to end.
+func (db *DB) View(fn func(Tx) error) error {
+	return db.view(func(tx *transaction) error { return fn(tx) })
+}
+
+func (db *DB) view(fn func(*transaction) error) error {
 	tx, err := db.begin(false)
 	if err != nil {
 		return err
@@ -216,10 +254,8 @@ func (db *DB) View(fn func(*Tx) error) error {
 	return err
 }
 
-// Update runs fn in a write transaction, one at a time. When it returns nil all of fn's writes are on disk, otherwise
-// none is, except with ErrUncertain. fn may be run more than once and must not keep what it did in an earlier run.
-// Transactions must not be nested.
-func (db *DB) Update(fn func(*Tx) error) error {
+// Update is a Store's. This engine needs no second run of fn; others do.
+func (db *DB) Update(fn func(Tx) error) error {
 	db.writing.Lock()
 	defer db.writing.Unlock()
 	tx, err := db.begin(true)
@@ -264,13 +300,13 @@ func (db *DB) settle(id int, cause error) error {
 	return err
 }
 
-func (db *DB) begin(writable bool) (*Tx, error) {
+func (db *DB) begin(writable bool) (*transaction, error) {
 	db.beginning.Lock()
 	defer db.beginning.Unlock()
 	if p := db.failed.Load(); p != nil {
 		return nil, *p
 	}
-	tx := &Tx{db: db}
+	tx := &transaction{db: db}
 	var beginErr error
 	err := guard(func() {
 		if tx.bolt, beginErr = db.bolt.Begin(writable); beginErr == nil {
@@ -296,11 +332,11 @@ func (db *DB) begin(writable bool) (*Tx, error) {
 func (db *DB) Check() error {
 	db.writing.Lock()
 	defer db.writing.Unlock()
-	return db.View(func(tx *Tx) error {
+	return db.view(func(tx *transaction) error {
 		var first error
 		for err := range tx.bolt.Check() {
 			if first == nil {
-				first = fmt.Errorf("%w: %v", ErrCorrupt, err)
+				first = damaged("%s", inWords(err))
 			}
 		}
 		return first

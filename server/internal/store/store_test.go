@@ -30,8 +30,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// openChecked opens the store in dir; at the end of the test bbolt's own check has to find nothing.
-func openChecked(t *testing.T, dir string) *DB {
+// OpenChecked opens the store in dir; at the end of the test bbolt's own check has to find nothing.
+func OpenChecked(t *testing.T, dir string) *DB {
 	t.Helper()
 	path := filepath.Join(dir, "vault.db")
 	db, err := openOrCreate(path)
@@ -53,15 +53,17 @@ func openChecked(t *testing.T, dir string) *DB {
 	return db
 }
 
-func TestConformance(t *testing.T) {
-	t.Parallel()
-	conformance(t, openChecked)
+func put(t *testing.T, db *DB, key, value string) {
+	t.Helper()
+	if err := db.Update(func(tx Tx) error { return tx.Put([]byte(key), []byte(value)) }); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestOpenMakesAPrivateFileAndNothingElse(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	openChecked(t, dir)
+	OpenChecked(t, dir)
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 1 {
 		t.Fatal(entries, err)
@@ -95,7 +97,7 @@ func TestSecondProcess(t *testing.T) {
 	if _, err := Open(path); !errors.Is(err, ErrLocked) {
 		t.Error(err)
 	}
-	if waited := time.Since(begin); waited < 900*time.Millisecond || waited > 5*time.Second {
+	if waited := time.Since(begin); waited < 900*time.Millisecond || waited > 30*time.Second {
 		t.Errorf("gave up after %v", waited)
 	}
 	_ = stdin.Close()
@@ -148,7 +150,7 @@ func rewrite(t *testing.T, path string, f func(*bolt.Tx) error) {
 
 func TestAfterAFailedCommit(t *testing.T) {
 	t.Parallel()
-	db := openChecked(t, t.TempDir())
+	db := OpenChecked(t, t.TempDir())
 	put(t, db, "a", "1")
 	tx, err := db.begin(false)
 	if err != nil {
@@ -164,7 +166,7 @@ func TestAfterAFailedCommit(t *testing.T) {
 	if err := db.settle(now+1, cause); !errors.Is(err, ErrUncertain) || !errors.Is(err, cause) {
 		t.Error(err)
 	}
-	if err := db.View(func(*Tx) error { return nil }); !errors.Is(err, ErrUncertain) {
+	if err := db.View(func(Tx) error { return nil }); !errors.Is(err, ErrUncertain) {
 		t.Error(err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 // bbolt trusts its pages: one that leads back to itself makes it recurse until the process dies, and a free list with
 // a wild length makes it ask for all memory. Neither can be recovered from, so checkFile follows the pages first,
 // with plain reads. It reads the branch pages whole and of the leaves, nearly all of the file, only the head:
-// whatever is wrong inside a leaf is met by Tx's guards and limits, and by the barrier.
+// whatever is wrong inside a leaf is met by a transaction's guards and limits, and by the barrier.
 //
 // Layout of a bbolt file, all numbers in the machine's byte order:
 //

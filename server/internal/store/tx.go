@@ -4,14 +4,16 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"runtime/debug"
+	"strings"
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// Tx is a transaction. It is valid until the function it was given to returns, and for one goroutine.
-type Tx struct {
+// transaction is the Tx of a DB.
+type transaction struct {
 	db       *DB
 	bolt     *bolt.Tx
 	bucket   *bolt.Bucket
@@ -20,15 +22,14 @@ type Tx struct {
 	err      error // the first damage met; it becomes the transaction's result
 }
 
-// Get returns the value of key, nil if there is none. The caller must not keep it beyond the transaction.
-func (tx *Tx) Get(key []byte) []byte {
+func (tx *transaction) Get(key []byte) []byte {
 	if checkKey(key) != nil {
 		return nil
 	}
 	return tx.get(key)
 }
 
-func (tx *Tx) get(key []byte) (value []byte) {
+func (tx *transaction) get(key []byte) (value []byte) {
 	tx.guard(func() error {
 		v := tx.bucket.Get(key)
 		if v == nil {
@@ -42,8 +43,7 @@ func (tx *Tx) get(key []byte) (value []byte) {
 	return value
 }
 
-// Put sets the value of key. It keeps neither slice.
-func (tx *Tx) Put(key, value []byte) error {
+func (tx *transaction) Put(key, value []byte) error {
 	if len(value) > MaxValue {
 		return fmt.Errorf("%w: value of %d bytes, at most %d are allowed", ErrLimit, len(value), MaxValue)
 	}
@@ -53,26 +53,22 @@ func (tx *Tx) Put(key, value []byte) error {
 	return tx.guard(func() error { return tx.bucket.Put(key, bytes.Clone(value)) })
 }
 
-// Delete removes key; it is no error if there is none.
-func (tx *Tx) Delete(key []byte) error {
+func (tx *transaction) Delete(key []byte) error {
 	if err := tx.checkWrite(key); err != nil {
 		return err
 	}
 	return tx.guard(func() error { return tx.bucket.Delete(key) })
 }
 
-// Scan calls fn for every key that begins with prefix, in the order of their bytes, until fn returns an error, which
-// Scan then returns. The slices are valid during the call of fn. fn must not write.
-func (tx *Tx) Scan(prefix []byte, fn func(key, value []byte) error) error {
+func (tx *transaction) Scan(prefix []byte, fn func(key, value []byte) error) error {
 	return tx.scan(prefix, prefix, fn)
 }
 
-// ScanFrom is as Scan, for every key from the given one on, be it there or not.
-func (tx *Tx) ScanFrom(first []byte, fn func(key, value []byte) error) error {
+func (tx *transaction) ScanFrom(first []byte, fn func(key, value []byte) error) error {
 	return tx.scan(first, nil, fn)
 }
 
-func (tx *Tx) scan(first, prefix []byte, fn func(key, value []byte) error) error {
+func (tx *transaction) scan(first, prefix []byte, fn func(key, value []byte) error) error {
 	defer func(outer bool) { tx.scanning = outer }(tx.scanning)
 	tx.scanning = true
 	cursor := tx.bucket.Cursor()
@@ -125,7 +121,7 @@ func checkKey(key []byte) error {
 	return nil
 }
 
-func (tx *Tx) checkWrite(key []byte) error {
+func (tx *transaction) checkWrite(key []byte) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
@@ -139,7 +135,7 @@ func (tx *Tx) checkWrite(key []byte) error {
 }
 
 // guard runs f, a step inside bbolt, and remembers damage so that neither this transaction nor a later one goes on.
-func (tx *Tx) guard(f func() error) error {
+func (tx *transaction) guard(f func() error) error {
 	if tx.err != nil {
 		return tx.err
 	}
@@ -156,7 +152,7 @@ func (tx *Tx) guard(f func() error) error {
 }
 
 // end gives the transaction back; after a commit it does nothing.
-func (tx *Tx) end() {
+func (tx *transaction) end() {
 	if p := tx.db.failed.Load(); p != nil && !errors.Is(*p, ErrClosed) {
 		return // bbolt may hold its locks for ever: Close does without it
 	}
@@ -170,11 +166,25 @@ func guard(f func()) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %.200s", ErrCorrupt, fmt.Sprint(p))
+			err = damaged("%s", inWords(p))
 		}
 	}()
 	f()
 	return nil
+}
+
+var otherPage = regexp.MustCompile(`Page expected to be: (\d+), but self identifies as (\d+)`)
+
+// inWords is what bbolt panicked with, or found.
+func inWords(found any) string {
+	text := fmt.Sprintf("%.200s", fmt.Sprint(found))
+	if m := otherPage.FindStringSubmatch(text); m != nil {
+		return "page " + m[1] + " calls itself " + m[2]
+	}
+	for _, begin := range []string{"panic: ", "assertion failed: ", "runtime error: "} {
+		text = strings.TrimPrefix(text, begin)
+	}
+	return text
 }
 
 // named turns bbolt's errors into this package's.
