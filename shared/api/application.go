@@ -25,7 +25,8 @@ type ApplicationList struct {
 // ApplicationDetail answers GET /v1/applications/{name}.
 type ApplicationDetail struct {
 	Application
-	Fields         map[string][]credential.Field `json:"fields" doc:"for each auth type the fields that a credential has"`
+	Fields         map[string][]credential.Field `json:"fields" doc:"for each auth type the fields that a credential has; one that is not given has its default"`
+	ExpiresDays    map[string]int                `json:"expires_days,omitempty" doc:"for each auth type of which that is known: after how many days a secret ends, where nothing else is said when it is given"`
 	PasswordPolicy credential.Policy             `json:"password_policy" doc:"what the application asks of passwords"`
 	Updated        *time.Time                    `json:"updated,omitempty" doc:"when it was imported"`
 	UpdatedBy      string                        `json:"updated_by,omitempty" doc:"who imported it"`

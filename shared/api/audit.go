@@ -13,7 +13,7 @@ type AuditEntry struct {
 	Job     string    `json:"job" doc:"as the agent claims it"`
 	Outcome string    `json:"outcome" enum:"allowed,refused,failed"`
 	Reason  string    `json:"reason"`
-	From    string    `json:"from" doc:"the network address of the person who asked; empty: nobody did, or it is not known"`
+	From    string    `json:"from" doc:"the network address of the person or host that asked; empty: nobody did, or it is not known"`
 }
 
 // AuditList answers GET /v1/audit, newest first.

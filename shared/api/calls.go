@@ -259,8 +259,8 @@ func (c *Client) TransferCredential(ctx context.Context, ref, to string) (*Trans
 }
 
 // AddGrant makes a grant.
-func (c *Client) AddGrant(ctx context.Context, in GrantRule) (*Grant, error) {
-	return send[Grant](ctx, c, http.MethodPost, in, "grants")
+func (c *Client) AddGrant(ctx context.Context, in GrantRule) (*GrantMade, error) {
+	return send[GrantMade](ctx, c, http.MethodPost, in, "grants")
 }
 
 // Grants lists them.
@@ -275,8 +275,8 @@ func (c *Client) Grant(ctx context.Context, name string) (*Grant, error) {
 
 // EditGrant puts a rule in the place of the one that the grant has, if it is as
 // it was at that revision.
-func (c *Client) EditGrant(ctx context.Context, revision uint64, in GrantRule) (*Grant, error) {
-	return change[Grant](ctx, c, http.MethodPut, revision, in, "grants", in.Name)
+func (c *Client) EditGrant(ctx context.Context, revision uint64, in GrantRule) (*GrantMade, error) {
+	return change[GrantMade](ctx, c, http.MethodPut, revision, in, "grants", in.Name)
 }
 
 // RevokeGrant ends a grant and the leases that hosts have by it.

@@ -14,7 +14,7 @@ type Credential struct {
 	Version      uint64            `json:"version" doc:"the current version"`
 	Created      time.Time         `json:"created"`
 	Updated      time.Time         `json:"updated"`
-	Expires      *time.Time        `json:"expires" doc:"when it ends, as was said or as its certificate says; null: never"`
+	Expires      *time.Time        `json:"expires" doc:"when it ends, as was said or as its application or its certificate says; null: never; it is delivered all the same"`
 	Disconnected *time.Time        `json:"disconnected" doc:"since when it is delivered to nobody; null: it is connected"`
 	Health       string            `json:"health" doc:"expired, expiring (within 30 days, or the last fifth of a shorter life), or unknown" example:"unknown"`
 	Tags         map[string]string `json:"tags"`
@@ -84,7 +84,7 @@ type CredentialAdd struct {
 	Name        string            `json:"name" maxLength:"127" doc:"NAME, or OWNER/NAME for a custom credential" example:"salesforce-prod"`
 	Application string            `json:"application,omitempty" maxLength:"63" example:"salesforce"`
 	AuthType    string            `json:"auth_type,omitempty" maxLength:"63" example:"basic"`
-	Fields      map[string]string `json:"fields,omitempty" maxProperties:"64" doc:"the fields that are not secret"`
+	Fields      map[string]string `json:"fields,omitempty" maxProperties:"64" doc:"the fields that are not secret; absent ones have their application's default"`
 	Secrets     map[string][]byte `json:"secrets,omitempty" maxProperties:"64" doc:"secret fields, each in an envelope"`
 	Generate    []string          `json:"generate,omitempty" maxItems:"64" doc:"secret fields that the server shall make up; of a client_certificate: certificate, with its key"`
 	Variables   map[string][]byte `json:"variables,omitempty" maxProperties:"64" doc:"variables that are shown, each in an envelope"`
@@ -92,7 +92,7 @@ type CredentialAdd struct {
 	Describe    map[string]string `json:"describe,omitempty" maxProperties:"64" doc:"what single variables are for"`
 	Description string            `json:"description,omitempty" maxLength:"4096"`
 	Tags        map[string]string `json:"tags,omitempty" maxProperties:"64"`
-	Expires     *time.Time        `json:"expires,omitempty" doc:"when the credential's value ends"`
+	Expires     *time.Time        `json:"expires,omitempty" doc:"when the credential's value ends; 0001-01-01T00:00:00Z: never; absent: as its application says (expires_days), or never"`
 	Default     bool              `json:"default,omitempty" doc:"app:APPLICATION shall mean this one"`
 	Requestable bool              `json:"requestable,omitempty" doc:"others may ask for this custom credential"`
 	Sealed
@@ -100,7 +100,8 @@ type CredentialAdd struct {
 
 // CredentialEdit is the body of PATCH /v1/credentials/{ref}. What is absent
 // stays. Maps are merged into what is there; an empty text in fields, tags or
-// describe removes that key. A changed value makes a new version.
+// describe removes that key; a field then has its application's default again. A
+// changed value makes a new version.
 type CredentialEdit struct {
 	Fields      map[string]string `json:"fields,omitempty" maxProperties:"64" doc:"fields that are not secret"`
 	Secrets     map[string][]byte `json:"secrets,omitempty" maxProperties:"64" doc:"secret fields, each in an envelope"`
@@ -110,7 +111,7 @@ type CredentialEdit struct {
 	Describe    map[string]string `json:"describe,omitempty" maxProperties:"64" doc:"what single variables are for"`
 	Description *string           `json:"description,omitempty" maxLength:"4096"`
 	Tags        map[string]string `json:"tags,omitempty" maxProperties:"64"`
-	Expires     *time.Time        `json:"expires,omitempty" doc:"when the credential's value ends"`
+	Expires     *time.Time        `json:"expires,omitempty" doc:"when the credential's value ends; 0001-01-01T00:00:00Z: never; absent beside a new secret: as its application says (expires_days), or as before"`
 	Default     *bool             `json:"default,omitempty"`
 	Requestable *bool             `json:"requestable,omitempty"`
 	Sealed

@@ -45,6 +45,18 @@ type Grant struct {
 	Revision  uint64    `json:"revision" doc:"for If-Match, in double quotes"`
 }
 
+// GrantMade answers POST /v1/grants and PUT /v1/grants/{name}.
+type GrantMade struct {
+	Grant
+	Reaches *HostsReached `json:"reaches,omitempty" doc:"the hosts that it reaches now; for those who may list hosts"`
+}
+
+// HostsReached are the hosts that a grant is for.
+type HostsReached struct {
+	Hosts []string `json:"hosts" doc:"their names, up to 20"`
+	Total int      `json:"total"`
+}
+
 // GrantList answers GET /v1/grants.
 type GrantList struct {
 	Items []Grant `json:"items"`

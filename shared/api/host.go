@@ -37,11 +37,12 @@ type HostList struct {
 type HostRevoked struct {
 	Host         string        `json:"host" doc:"the host's ID"`
 	VersionsHeld []VersionHeld `json:"versions_held" doc:"what was leased to it: a hostile host does not wipe, so change these"`
+	PrivateHeld  bool          `json:"private_held,omitempty" doc:"whether that was not all: it held credentials that are private to others, or deleted, which are listed to those who may read the log"`
 }
 
 // VersionHeld is a version that a host had in memory.
 type VersionHeld struct {
-	Credential string `json:"credential" doc:"the credential's name"`
+	Credential string `json:"credential" doc:"the credential's name; of one that is private to somebody else, or deleted, the ID, as the log has it"`
 	Version    uint64 `json:"version"`
 }
 

@@ -94,7 +94,7 @@ func TestValuesTravelInEnvelopes(t *testing.T) {
 	if !bytes.Contains(s.wire, []byte("canary-plain")) {
 		t.Error("the control is missing: the scan would not see a value in the clear")
 	}
-	for _, canary := range []string{"hunter2", "canary-bin", "canary-64"} {
+	for _, canary := range []string{"canary-hunter2", "canary-bin", "canary-64"} {
 		if bytes.Contains(s.wire, []byte(canary)) {
 			t.Errorf("%s was in a body outside its envelope", canary)
 		}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -91,6 +92,29 @@ const (
 	keyFileLine = "strongroom-key-v1:"
 	keyFileSize = 32
 )
+
+// maxKeyFile is more than any key file has.
+const maxKeyFile = 4 << 10
+
+// ReadKeyFile reads a key file, which the caller wipes. What is none is not taken: it could be a secret of something
+// else, which no server is to see.
+func ReadKeyFile(a *secret.Arena, path string) (*secret.Buffer, error) {
+	text, err := a.ReadFile(path, maxKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	digits, ok := bytes.CutPrefix(bytes.TrimRight(text.Reveal(), "\r\n"), []byte(keyFileLine))
+	ok = ok && len(digits) == 2*keyFileSize
+	for _, c := range digits {
+		ok = ok && (c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F')
+	}
+	if !ok {
+		text.Wipe()
+		return nil, fmt.Errorf("%s is no key file: that is one line, %s and %d hex digits, as strongroom-server init wrote it",
+			path, keyFileLine, 2*keyFileSize)
+	}
+	return text, nil
+}
 
 // NewKeyFile makes the text of a key file of 32 random bytes. The caller stores it before it adds a slot for it, and
 // wipes it.

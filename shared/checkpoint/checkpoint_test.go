@@ -2,9 +2,7 @@ package checkpoint
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,6 +10,8 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/strongroom/strongroom/shared/checkpoint/merkletest"
 )
 
 const origin = "strongroom-audit/00112233445566778899aabbccddeeff"
@@ -45,89 +45,11 @@ func (a author) sign(body string) []byte {
 	return text
 }
 
-// The functions of RFC 6962, 2.1, written from its text and slow: they share nothing with the code under test.
-
-func split(n int) int {
-	k := 1
-	for 2*k < n {
-		k *= 2
-	}
-	return k
-}
-
-func naiveRoot(leaves [][]byte) tlog.Hash {
-	switch len(leaves) {
-	case 0:
-		return sha256.Sum256(nil)
-	case 1:
-		return sha256.Sum256(append([]byte{0}, leaves[0]...))
-	}
-	k := split(len(leaves))
-	left, right := naiveRoot(leaves[:k]), naiveRoot(leaves[k:])
-	return sha256.Sum256(append(append([]byte{1}, left[:]...), right[:]...))
-}
-
-func naivePath(m int, leaves [][]byte) []tlog.Hash {
-	if len(leaves) == 1 {
-		return nil
-	}
-	k := split(len(leaves))
-	if m < k {
-		return append(naivePath(m, leaves[:k]), naiveRoot(leaves[k:]))
-	}
-	return append(naivePath(m-k, leaves[k:]), naiveRoot(leaves[:k]))
-}
-
-func naiveProof(m int, leaves [][]byte, whole bool) []tlog.Hash {
-	n := len(leaves)
-	if m == n {
-		if whole {
-			return nil
-		}
-		return []tlog.Hash{naiveRoot(leaves)}
-	}
-	k := split(n)
-	if m <= k {
-		return append(naiveProof(m, leaves[:k], whole), naiveRoot(leaves[k:]))
-	}
-	return append(naiveProof(m-k, leaves[k:], false), naiveRoot(leaves[:k]))
-}
-
 func numbered(n int) (leaves [][]byte) {
 	for i := range n {
 		leaves = append(leaves, fmt.Appendf(nil, "leaf %d", i))
 	}
 	return leaves
-}
-
-// TestNaiveTree holds the test's own tree against roots and a proof that certificate transparency's tests use.
-func TestNaiveTree(t *testing.T) {
-	t.Parallel()
-	var leaves [][]byte
-	for _, leaf := range []string{"", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"} {
-		b, err := hex.DecodeString(leaf)
-		if err != nil {
-			t.Fatal(err)
-		}
-		leaves = append(leaves, b)
-	}
-	if got := naiveRoot(leaves); hex.EncodeToString(got[:]) != "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328" {
-		t.Errorf("root: %x", got)
-	}
-	want := []string{
-		"0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
-		"ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
-		"d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
-	}
-	got := naiveProof(6, leaves, true)
-	if len(got) != len(want) {
-		t.Fatalf("the proof from 6 to 8 has %d hashes, want %d", len(got), len(want))
-	}
-	for i := range want {
-		if hex.EncodeToString(got[i][:]) != want[i] {
-			t.Errorf("hash %d of the proof from 6 to 8: %x, want %s", i, got[i], want[i])
-		}
-	}
 }
 
 // TestText: what is signed is typed by hand here.
@@ -197,12 +119,12 @@ func TestRefusedTexts(t *testing.T) {
 func TestExtendsEverySize(t *testing.T) {
 	t.Parallel()
 	leaves := numbered(20)
-	at := func(n int) Checkpoint { return Checkpoint{origin, uint64(n), naiveRoot(leaves[:n]), 1} }
+	at := func(n int) Checkpoint { return Checkpoint{origin, uint64(n), merkletest.Root(leaves[:n]), 1} }
 	for to := range len(leaves) + 1 {
 		for from := range to + 1 {
 			var proof []tlog.Hash
 			if from > 0 {
-				proof = naiveProof(from, leaves[:to], true)
+				proof = merkletest.Proof(from, leaves[:to])
 			}
 			if err := at(to).Extends(at(from), proof); err != nil {
 				t.Errorf("from %d to %d: %v", from, to, err)
@@ -228,9 +150,9 @@ func TestExtends(t *testing.T) {
 	t.Parallel()
 	leaves, fork := numbered(12), numbered(12)
 	fork[3] = []byte("another")
-	good := naiveProof(7, leaves, true)
-	older := Checkpoint{origin, 7, naiveRoot(leaves[:7]), 2}
-	newer := Checkpoint{origin, 12, naiveRoot(leaves), 2}
+	good := merkletest.Proof(7, leaves)
+	older := Checkpoint{origin, 7, merkletest.Root(leaves[:7]), 2}
+	newer := Checkpoint{origin, 12, merkletest.Root(leaves), 2}
 	for what, test := range map[string]struct {
 		newer Checkpoint
 		proof []tlog.Hash
@@ -239,15 +161,15 @@ func TestExtends(t *testing.T) {
 		"it does":                      {newer, good, nil},
 		"the same":                     {older, nil, nil},
 		"no proof":                     {newer, nil, ErrNotExtended},
-		"fewer entries":                {Checkpoint{origin, 6, naiveRoot(leaves[:6]), 2}, nil, ErrNotExtended},
-		"none":                         {Checkpoint{origin, 0, naiveRoot(nil), 2}, nil, ErrNotExtended},
-		"the same size, other entries": {Checkpoint{origin, 7, naiveRoot(fork[:7]), 2}, nil, ErrNotExtended},
-		"forked, its own proof":        {Checkpoint{origin, 12, naiveRoot(fork), 2}, naiveProof(7, fork, true), ErrNotExtended},
-		"forked, the good proof":       {Checkpoint{origin, 12, naiveRoot(fork), 2}, good, ErrNotExtended},
-		"a lower epoch":                {Checkpoint{origin, 12, naiveRoot(leaves), 1}, good, ErrNotExtended},
-		"a higher epoch":               {Checkpoint{origin, 12, naiveRoot(leaves), 3}, good, nil},
-		"a higher epoch, fewer":        {Checkpoint{origin, 2, naiveRoot(fork[:2]), 3}, nil, nil},
-		"another log":                  {Checkpoint{origin + "0", 12, naiveRoot(leaves), 3}, good, ErrForeign},
+		"fewer entries":                {Checkpoint{origin, 6, merkletest.Root(leaves[:6]), 2}, nil, ErrNotExtended},
+		"none":                         {Checkpoint{origin, 0, merkletest.Root(nil), 2}, nil, ErrNotExtended},
+		"the same size, other entries": {Checkpoint{origin, 7, merkletest.Root(fork[:7]), 2}, nil, ErrNotExtended},
+		"forked, its own proof":        {Checkpoint{origin, 12, merkletest.Root(fork), 2}, merkletest.Proof(7, fork), ErrNotExtended},
+		"forked, the good proof":       {Checkpoint{origin, 12, merkletest.Root(fork), 2}, good, ErrNotExtended},
+		"a lower epoch":                {Checkpoint{origin, 12, merkletest.Root(leaves), 1}, good, ErrNotExtended},
+		"a higher epoch":               {Checkpoint{origin, 12, merkletest.Root(leaves), 3}, good, nil},
+		"a higher epoch, fewer":        {Checkpoint{origin, 2, merkletest.Root(fork[:2]), 3}, nil, nil},
+		"another log":                  {Checkpoint{origin + "0", 12, merkletest.Root(leaves), 3}, good, ErrForeign},
 	} {
 		if err := test.newer.Extends(older, test.proof); !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
 			t.Errorf("%s: %v, want %v", what, err, test.want)

@@ -42,7 +42,7 @@ type Entry struct {
 	Job     string    `json:"job" doc:"as the agent claims it"`
 	Outcome string    `json:"outcome" enum:"allowed,refused,failed"`
 	Reason  string    `json:"reason"`
-	From    string    `json:"from" doc:"the network address of the person who asked; empty: nobody did, or it is not known"`
+	From    string    `json:"from" doc:"the network address of the person or host that asked; empty: nobody did, or it is not known"`
 }
 
 // ParseProof reads a saved proof. It verifies nothing.

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/strongroom/strongroom/shared/checkpoint/merkletest"
 )
 
 func unhex(t testing.TB, text string) []byte {
@@ -41,14 +43,14 @@ func example(t testing.TB) (Proof, author) {
 	header := bytes.Repeat([]byte{7}, 32)
 	leaves := numbered(7)
 	leaves[4] = append(bytes.Clone(header), covered...)
-	c := Checkpoint{origin, 7, naiveRoot(leaves), 1}
+	c := Checkpoint{origin, 7, merkletest.Root(leaves), 1}
 	return Proof{
 		LogKey: a.key, Checkpoint: string(a.sign(c.Body())), Header: header, Frame: frame, Plaintext: plaintext,
 		Entry: Entry{
 			Seq: 5, Time: time.Unix(0, 0x18a0b0c0d0e0f001).UTC(), Kind: "committed", Intent: 4,
 			Actor: "alice", Action: "credential.read", Target: "crm", Host: "h1", Outcome: "refused", Reason: "n\uFFFD",
 		},
-		Inclusion: Raw(naivePath(4, leaves)),
+		Inclusion: Raw(merkletest.Path(4, leaves)),
 	}, a
 }
 
@@ -153,7 +155,7 @@ func TestRefusedProofs(t *testing.T) {
 	}
 	// A checkpoint of the same log from before the entry.
 	p, a := example(t)
-	p.Checkpoint = string(a.sign(Checkpoint{origin, 4, naiveRoot(numbered(4)), 1}.Body()))
+	p.Checkpoint = string(a.sign(Checkpoint{origin, 4, merkletest.Root(numbered(4)), 1}.Body()))
 	if _, err := p.Verify(a.key); !errors.Is(err, ErrNotProven) {
 		t.Errorf("an earlier checkpoint: %v", err)
 	}

@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"strings"
 	"unicode/utf8"
@@ -119,14 +118,10 @@ func (v *Values) readFile(flag, path string) (*secret.Buffer, error) {
 }
 
 func readError(flag, source string, err error) error {
-	var path *fs.PathError
-	switch {
-	case errors.Is(err, secret.ErrTooLong):
+	if errors.Is(err, secret.ErrTooLong) {
 		return tooLong(flag)
-	case errors.As(err, &path):
-		err = path.Err
 	}
-	return Usagef("%s: %s cannot be read: %w", flag, source, err)
+	return Usagef("%s: %s cannot be read: %w", flag, source, WithoutPath(err))
 }
 
 func tooLong(flag string) error {

@@ -14,10 +14,10 @@ var _ = define(APIKey, definition{
 	title: "API key",
 	fields: []Field{
 		{Name: "key", Secret: true, Required: true, Help: "the API key"},
-		{Name: "header", Help: "the header that carries the key; X-API-Key where no place is named"},
-		{Name: "query", Help: "the query parameter that carries the key, instead of a header; such keys end in logs"},
-		{Name: "cookie", Help: "the cookie that carries the key, instead of a header"},
-		{Name: "prefix", Help: "what stands before the key in its header, such as \"Token \""},
+		{Name: "header", Place: true, Help: "the header that carries the key; X-API-Key where no place is named"},
+		{Name: "query", Place: true, Help: "the query parameter that carries the key, instead of a header; such keys end in logs"},
+		{Name: "cookie", Place: true, Help: "the cookie that carries the key, instead of a header"},
+		{Name: "prefix", Place: true, Help: "what stands before the key in its header, such as \"Token \""},
 	},
 	check: checkAPIKey,
 })

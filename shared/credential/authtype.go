@@ -39,8 +39,9 @@ type Field struct {
 	Derived    bool     `json:"derived,omitempty"`     // worked out from the others; what is given for it is replaced
 	Format     Format   `json:"format,omitempty"`
 	Choices    []string `json:"choices,omitempty"` // of FormatChoice
-	Default    string   `json:"default,omitempty"` // what an absent plain field stands for
+	Default    string   `json:"default,omitempty"` // what a plain field has where none is given
 	Help       string   `json:"help"`
+	Place      bool     `json:"-"` // says where requests carry the secret; not of an application that says so itself
 }
 
 // definition is a type's row of the table.

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -13,7 +14,7 @@ import (
 // maxChain bounds the certificates of a chain.
 const maxChain = 10
 
-// Chain is a certificate with its issuers, the certificate first.
+// Chain is certificates. As it is stored, each but the last is followed by its issuer.
 type Chain []*x509.Certificate
 
 // ParseChain reads 1 to 10 certificates in PEM. The error names field.
@@ -53,6 +54,15 @@ func article(pemType string) string {
 	return "something else"
 }
 
+// PEM is the chain as it is stored.
+func (c Chain) PEM() string {
+	var text []byte
+	for _, cert := range c {
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})...)
+	}
+	return string(text)
+}
+
 // End is when the first of the certificates ends.
 func (c Chain) End() time.Time {
 	end := c[0].NotAfter
@@ -64,22 +74,65 @@ func (c Chain) End() time.Time {
 	return end
 }
 
-// belongs gives the index of the certificate of this key, or -1.
-func (c Chain) belongs(public crypto.PublicKey) int {
+// of brings the certificates into their order: that of the key first, then each one's issuer. Every one has its place in
+// it, or there is an error that names field.
+func (c Chain) of(field string, key crypto.PublicKey) (Chain, error) {
+	wrong := func(which Chain, why string) error {
+		return fmt.Errorf("%w field %s: %s %s", ErrInvalid, field, which.names(), why)
+	}
+	var ours, roots, rest Chain
 	for i, cert := range c {
-		if key, ok := cert.PublicKey.(interface{ Equal(crypto.PublicKey) bool }); ok && key.Equal(public) {
-			return i
+		switch public, ok := cert.PublicKey.(interface{ Equal(crypto.PublicKey) bool }); {
+		case slices.ContainsFunc(c[:i], cert.Equal):
+			return nil, wrong(Chain{cert}, "stands in it twice")
+		case ok && public.Equal(key):
+			ours = append(ours, cert)
+		case issued(cert, cert):
+			roots = append(roots, cert)
+		default:
+			rest = append(rest, cert)
 		}
 	}
-	return -1
+	switch len(ours) {
+	case 0:
+		return nil, fmt.Errorf("%w field private_key: it is not the key of the certificate", ErrInvalid)
+	case 1:
+	default:
+		return nil, wrong(ours, "are all for the private key; give one of them")
+	}
+	// A root that another one vouches for is there twice, with one key. It goes first as a root: the other issued that, too.
+	chain, rest := ours, append(roots, rest...)
+	for len(rest) > 0 {
+		next := slices.IndexFunc(rest, func(by *x509.Certificate) bool { return issued(chain[len(chain)-1], by) })
+		if next < 0 {
+			return nil, wrong(rest, "did not issue "+chain.names()+"; leave out what does not belong, or put in the issuer that is missing")
+		}
+		chain, rest = append(chain, rest[next]), slices.Delete(rest, next, next+1)
+	}
+	return chain, nil
 }
 
-// check refuses a chain that is out of order, ended, or weak. Trust in its root is the server's to decide that it is
+// issued says whether one certificate is signed with the other's key. Names and key identifiers only hint at that.
+func issued(cert, by *x509.Certificate) bool {
+	return bytes.Equal(cert.RawIssuer, by.RawSubject) &&
+		by.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature) == nil
+}
+
+// names quotes the subjects, which are a stranger's text, and cuts them short.
+func (c Chain) names() string {
+	var names []string
+	for _, cert := range c {
+		names = append(names, fmt.Sprintf("%.80q", cert.Subject.String()))
+	}
+	return strings.Join(names, ", ")
+}
+
+// check refuses a chain of which a certificate ended or is weak. Trust in its root is the server's to decide that it is
 // shown to.
 func (c Chain) check(field string, now time.Time) error {
-	for i, cert := range c {
+	for _, cert := range c {
 		wrong := func(format string, args ...any) error {
-			return fmt.Errorf("%w field %s: certificate %d of %d %s", ErrInvalid, field, i+1, len(c), fmt.Sprintf(format, args...))
+			return fmt.Errorf("%w field %s: %s %s", ErrInvalid, field, Chain{cert}.names(), fmt.Sprintf(format, args...))
 		}
 		if weak := weakness(cert.PublicKey); weak != "" {
 			return wrong("has a weak key: %s", weak)
@@ -89,14 +142,6 @@ func (c Chain) check(field string, now time.Time) error {
 		}
 		if now.After(cert.NotAfter) {
 			return wrong("ended on %s", cert.NotAfter.UTC().Format(time.DateOnly))
-		}
-		if i+1 == len(c) {
-			break
-		}
-		issuer := c[i+1]
-		if !bytes.Equal(cert.RawIssuer, issuer.RawSubject) ||
-			issuer.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature) != nil {
-			return wrong("was not issued by the next one; the client's certificate stands first, then each issuer")
 		}
 	}
 	return nil

@@ -2,7 +2,6 @@ package credential
 
 import (
 	"crypto"
-	"fmt"
 	"time"
 
 	"github.com/strongroom/strongroom/shared/secret"
@@ -14,41 +13,38 @@ const ClientCertificate AuthType = "client_certificate"
 var _ = define(ClientCertificate, definition{
 	title: "Client certificate",
 	fields: []Field{
-		{Name: "certificate", Required: true, Format: FormatPEM, Help: "the chain in PEM: the client's certificate first, then each issuer"},
+		{Name: "certificate", Required: true, Format: FormatPEM, Help: "the client's certificate with its issuers in PEM, in any order"},
 		{Name: "private_key", Secret: true, Required: true, Format: FormatPEM, Help: "the certificate's key in PEM: PKCS#8, PKCS#1 or SEC1"},
 		{Name: "common_name", Help: "the subject's name in a certificate that the vault makes; the credential's name where absent"},
 		{Name: "days", Format: FormatNumber, Help: "how long such a certificate lasts, from 1 to 825 days; 90 where absent"},
 		{Name: "passphrase", Secret: true, ImportOnly: true, Help: "what the private key is encrypted with; it is stored without"},
 	},
-	complete: func(a *secret.Arena, _ map[string]string, value Value) error {
-		return decryptKey(a, "private_key", value, encodePKCS8)
-	},
-	check: checkClientCertificate,
+	complete: completeClientCertificate,
+	check:    checkClientCertificate,
 })
 
-func checkClientCertificate(plain map[string]string, value Value, now time.Time) error {
+// completeClientCertificate stores the chain in its order, which the private key begins.
+func completeClientCertificate(a *secret.Arena, plain map[string]string, value Value) error {
 	chain, err := ParseChain("certificate", plain["certificate"])
 	if err != nil {
 		return err
 	}
-	if err := chain.check("certificate", now); err != nil {
+	if err := decryptKey(a, "private_key", value, encodePKCS8); err != nil {
 		return err
 	}
-	return withPrivateKey("private_key", value["private_key"], nil, func(key any) error {
-		if err := weakKey("private_key", key); err != nil {
-			return err
+	return WithPrivateKey("private_key", value["private_key"], func(key crypto.Signer) error {
+		if chain, err = chain.of("certificate", key.Public()); err == nil {
+			plain["certificate"] = chain.PEM()
 		}
-		signer, ok := key.(crypto.Signer)
-		if !ok {
-			return fmt.Errorf("%w field private_key: it must be an RSA, ECDSA or Ed25519 key", ErrInvalid)
-		}
-		switch n := chain.belongs(signer.Public()); n {
-		case 0:
-			return nil
-		case -1:
-			return fmt.Errorf("%w field private_key: it is not the key of the certificate", ErrInvalid)
-		default:
-			return fmt.Errorf("%w field certificate: the private key is that of certificate %d; that one must stand first", ErrInvalid, n+1)
-		}
+		return err
 	})
+}
+
+// checkClientCertificate need not look at the private key: where that is weak, so is the certificate that is of it.
+func checkClientCertificate(plain map[string]string, _ Value, now time.Time) error {
+	chain, err := ParseChain("certificate", plain["certificate"])
+	if err != nil {
+		return err
+	}
+	return chain.check("certificate", now)
 }

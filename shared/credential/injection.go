@@ -13,3 +13,8 @@ type Injection struct {
 	// None says that the secret is never sent as it is (a signing key, a database password): no request takes it.
 	None bool `json:"none,omitempty"`
 }
+
+// Placed says whether the application leaves no choice of where its requests carry the secret, or carry none.
+func (in Injection) Placed() bool {
+	return in.None || in.Header != "" || in.Query != "" || in.Cookie != "" || in.Basic != ""
+}

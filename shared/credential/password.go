@@ -18,11 +18,14 @@ const (
 	maxBanned        = 1000
 )
 
+// MaxHistory is how many of the latest passwords a policy may compare a new one with.
+const MaxHistory = 50
+
 // symbols are the printable ASCII characters that are neither letters nor digits nor the space.
 const symbols = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 // Policy says what a password must be like. The zero Policy allows everything. Letters and digits are those of ASCII.
-// That a password was not used before is not a policy's to say: the vault compares with the versions that it keeps.
+// Check leaves out History, which is the vault's to look at: it has the versions.
 type Policy struct {
 	MinLength  int      `json:"min_length,omitempty" yaml:"min_length"` // characters
 	MaxLength  int      `json:"max_length,omitempty" yaml:"max_length"` // characters; 0: no limit but MaxValue
@@ -33,6 +36,7 @@ type Policy struct {
 	MinClasses int      `json:"min_classes,omitempty" yaml:"min_classes"` // how many of lower, upper, digit and symbol; up to 4
 	Symbols    string   `json:"symbols,omitempty" yaml:"symbols"`         // the symbols that are allowed; empty: any character
 	Banned     []string `json:"banned,omitempty" yaml:"banned"`           // words that must not occur, in whatever case
+	History    int      `json:"history,omitempty" yaml:"history"`         // how many of the latest may not be given again
 }
 
 // Valid checks the policy itself: that its numbers fit together and that a password can be made by it.
@@ -58,6 +62,8 @@ func (p Policy) Valid() error {
 		return wrong("max_length", "it is less than min_length")
 	case p.MaxLength > 0 && sum > p.MaxLength:
 		return wrong("max_length", "it is less than what the classes ask for together")
+	case p.History < 0 || p.History > MaxHistory:
+		return wrong("history", fmt.Sprintf("it must be from 0 to %d", MaxHistory))
 	case strings.ContainsFunc(p.Symbols, func(r rune) bool { return !strings.ContainsRune(symbols, r) }):
 		return wrong("symbols", "only printable ASCII symbols belong there, no letters, digits and spaces")
 	case repeats(p.Symbols):

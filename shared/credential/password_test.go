@@ -57,6 +57,7 @@ func TestPolicyThatCannotBe(t *testing.T) {
 	for member, p := range map[string]Policy{
 		"min_length": {MinLength: -1}, "min_lower": {MinLower: 129}, "max_length": {MinLength: 9, MaxLength: 8},
 		"max_length:": {MinLower: 2, MinUpper: 2, MaxLength: 3}, "min_symbol": {MinLower: 100, MinSymbol: 100},
+		"history": {History: -1}, "history:": {History: 51},
 		"symbols": {Symbols: "!a"}, "symbols:": {Symbols: "!!"}, "banned": {Banned: []string{""}},
 		"banned:": {Banned: strings.Split(strings.ToLower(uppers)+digits+generatedSymbols, "")},
 	} {

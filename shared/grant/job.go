@@ -127,7 +127,7 @@ var kinds = []kind{
 	{"job user", ReasonJob, func(c Jobs) []string { return c.JobUsers }, anyOf(isUser),
 		func(user string) bool { return len(user) <= 256 }, "at most 256 bytes are allowed"},
 	{"job unit", ReasonUnit, func(c Jobs) []string { return c.JobUnits }, anyOf(func(v string, j Job) bool { return v == j.Unit }),
-		isUnit, "write a system unit that has processes as systemctl shows it, such as backup.service"},
+		IsUnit, "write a system unit that has processes as systemctl shows it, such as backup.service"},
 	{"job container", ReasonContainer, func(c Jobs) []string { return c.JobContainers }, anyOf(inContainer),
 		isContainer, "write its ID, or the first 12 digits of it or more, in lower-case hex"},
 	{"job exe", ReasonExe, func(c Jobs) []string { return c.JobExes }, anyOf(func(v string, j Job) bool { return v == j.Exe }),
@@ -248,8 +248,9 @@ func (c Jobs) Check() error {
 	return nil
 }
 
-// isUnit takes the types whose units have processes of their own.
-func isUnit(s string) bool {
+// IsUnit tells whether a name is one of a systemd unit, of the types whose units
+// have processes of their own.
+func IsUnit(s string) bool {
 	const allowed = `abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.@\-`
 	name, typ := strings.TrimSuffix(s, path.Ext(s)), path.Ext(s)
 	return len(s) < 256 && name != "" && strings.Trim(s, allowed) == "" &&

@@ -143,7 +143,7 @@ func TestRedirects(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer transport.CloseIdleConnections()
-	client := transport.Client(10 * time.Second)
+	client := transport.Client(time.Minute)
 	if _, err := client.Do(request(t, "GET", ours.URL+"/away", "")); !errors.Is(err, ErrOrigin) {
 		t.Errorf("a redirect away: %v", err)
 	}

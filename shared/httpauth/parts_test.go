@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -56,11 +57,16 @@ func originOf(t testing.TB, url string) []credential.Origin {
 	return []credential.Origin{o}
 }
 
+var given sync.Map // addresses, whose servers may not be there yet
+
 // freeAddress picks a port below those that the kernel gives to clients.
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	for range 100 {
 		address := fmt.Sprintf("127.0.0.1:%d", 12000+mathrand.IntN(18000))
+		if _, again := given.LoadOrStore(address, true); again {
+			continue
+		}
 		if l, err := net.Listen("tcp", address); err == nil {
 			_ = l.Close()
 			return address
@@ -125,7 +131,7 @@ func serve(t testing.TB, address, program string, args ...string) {
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }()
 	t.Cleanup(func() { cancel(); <-ended })
-	for range 1000 {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
 		if c, err := net.Dial("tcp", address); err == nil {
 			_ = c.Close()
 			return
@@ -188,7 +194,7 @@ func statusOf(t testing.TB, transport *Transport, method, url, contentType, body
 	if contentType != "" {
 		r.Header.Set("Content-Type", contentType)
 	}
-	resp, err := transport.Client(10 * time.Second).Do(r)
+	resp, err := transport.Client(time.Minute).Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func handshake(t *testing.T, client, server *tls.Config) (clientErr, serverErr e
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	_, _ = a.SetDeadline(deadline), b.SetDeadline(deadline)
 	done := make(chan error, 1)
 	go func() {

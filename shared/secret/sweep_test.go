@@ -3,36 +3,39 @@ package secret
 import (
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
 // A burst of calls is one sweep, of two collections; what is called after it began gets another.
 func TestSweep(t *testing.T) {
-	collections := func() uint32 {
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.NumForcedGC
-	}
-	within := func(limit time.Duration, want uint32) {
-		t.Helper()
-		for deadline := time.Now().Add(limit); collections() < want; time.Sleep(10 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("%d collections within %v, want %d", collections(), limit, want)
-			}
+	synctest.Test(t, func(t *testing.T) {
+		collections := func() uint32 {
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return m.NumForcedGC
 		}
-	}
-	before := collections()
-	for range 1000 {
+		after := func(wait time.Duration) uint32 {
+			time.Sleep(wait)
+			synctest.Wait()
+			return collections()
+		}
+		before := collections()
+		for range 1000 {
+			Sweep()
+		}
+		if now := after(sweepDelay - 1); now != before {
+			t.Errorf("%d collections at once", now-before)
+		}
+		if now := after(1 + cleanupTime); now != before+2 {
+			t.Errorf("a burst made %d collections, want 2", now-before)
+		}
+		if now := after(time.Hour); now != before+2 {
+			t.Errorf("an hour after a burst there were %d collections, want 2", now-before)
+		}
 		Sweep()
-	}
-	if now := collections(); now != before {
-		t.Errorf("%d collections at once", now-before)
-	}
-	within(20*time.Second, before+2)
-	time.Sleep(sweepDelay + 200*time.Millisecond)
-	if now := collections(); now != before+2 {
-		t.Errorf("a burst made %d collections, want 2", now-before)
-	}
-	Sweep()
-	within(20*time.Second, before+4)
+		if now := after(sweepDelay + cleanupTime); now != before+4 {
+			t.Errorf("a call after the burst made %d collections, want 2", now-before-2)
+		}
+	})
 }

@@ -6,6 +6,7 @@ package wire
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -81,11 +82,17 @@ func ToGrants(terms []*Terms) []grant.Grant {
 				JobExes: t.GetJobExes(), JobExeHashes: t.GetJobExeHashes(), JobClaims: t.GetJobClaims(),
 			},
 			Access:  grant.Access(cmp.Or(t.GetAccess(), t.GetNarrowedAccess())),
-			TTL:     time.Duration(t.GetTtlMs()) * time.Millisecond,
-			Offline: time.Duration(t.GetOfflineMs()) * time.Millisecond,
+			TTL:     ToDuration(t.GetTtlMs()),
+			Offline: ToDuration(t.GetOfflineMs()),
 		}}
 	}
 	return out
+}
+
+// ToDuration converts a received number of milliseconds within what a Duration holds, since one that overflowed could
+// be any time; less than none is none.
+func ToDuration(ms int64) time.Duration {
+	return time.Duration(max(0, min(ms, math.MaxInt64/int64(time.Millisecond)))) * time.Millisecond
 }
 
 // maxTemplate bounds the template of one variable, in bytes.
@@ -117,8 +124,15 @@ func ToEnvironment(templates map[string]string) (map[string]string, error) {
 	return templates, nil
 }
 
-// clip bounds what a host claims about a job before it reaches the log.
-func clip(s string) string { return text(s[:min(len(s), 512)]) }
+// clip bounds what a host claims about a job before it reaches the log. What is
+// cut off is not kept in memory either.
+func clip(s string) string {
+	const most = 512
+	if len(s) > most {
+		s = strings.Clone(s[:most])
+	}
+	return text(s)
+}
 
 func clipAll(claims []string) []string {
 	var out []string
