@@ -47,18 +47,19 @@ func TestChangedEnds(t *testing.T) {
 		}
 	}
 	gone := make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	c := client.New(agent(t, func(_ http.ResponseWriter, r *http.Request) {
+		cancel()
 		<-r.Context().Done()
 		close(gone)
 	}))
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if err := c.Changed(ctx, "crm", client.Version{}); !errors.Is(err, context.DeadlineExceeded) {
+	if err := c.Changed(ctx, "crm", client.Version{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 	select {
 	case <-gone:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("the connection is still open")
 	}
 }

@@ -57,20 +57,27 @@ type Options struct {
 	// grants that ask for its claims. Where it is empty, STRONGROOM_JOB_TOKEN. One that is not taken, such as one that
 	// has ended, fails all questions but Status with ErrRefused.
 	JobToken string
+	// JobTokenFrom, where it is set, is asked for that token in place of JobToken, for each request anew: a job may outlive
+	// a token that its platform renews. Where it fails the request fails, with ErrUsage. Several goroutines may call it.
+	JobTokenFrom func(context.Context) (string, error)
 }
 
 // Client asks one agent. It is safe for concurrent use.
 type Client struct {
 	socket string
 	wait   time.Duration
-	token  string
+	token  func(context.Context) (string, error)
 	http   http.Client
 }
 
 // New answers a client; it connects when it is used. Idle connections are closed after a while by themselves.
 func New(o Options) *Client {
 	c := &Client{socket: cmp.Or(o.Socket, os.Getenv("STRONGROOM_SOCKET"), DefaultSocket()), wait: o.Wait}
-	c.token = cmp.Or(o.JobToken, strings.TrimSpace(os.Getenv("STRONGROOM_JOB_TOKEN")))
+	c.token = o.JobTokenFrom
+	if c.token == nil {
+		token := cmp.Or(o.JobToken, strings.TrimSpace(os.Getenv("STRONGROOM_JOB_TOKEN")))
+		c.token = func(context.Context) (string, error) { return token, nil }
+	}
 	c.http.Transport = &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
@@ -174,11 +181,10 @@ func (c *Client) request(ctx context.Context, path string, query url.Values) (*h
 		return nil, err
 	}
 	request.Header.Set("X-Strongroom", "1")
-	if c.token != "" && path != statusPath {
-		if !isToken(c.token) {
-			return nil, fmt.Errorf("%w: the job's token is no JSON Web Token of at most %d bytes", ErrUsage, maxToken)
+	if path != statusPath {
+		if err := c.showToken(request); err != nil {
+			return nil, err
 		}
-		request.Header.Set("X-Strongroom-Job-Token", c.token)
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
@@ -188,6 +194,20 @@ func (c *Client) request(ctx context.Context, path string, query url.Values) (*h
 }
 
 const statusPath = "/v1/status"
+
+func (c *Client) showToken(request *http.Request) error {
+	token, err := c.token(request.Context())
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: the job's token: %w", ErrUsage, err)
+	case token == "":
+		return nil
+	case !isToken(token):
+		return fmt.Errorf("%w: the job's token is no JSON Web Token of at most %d bytes", ErrUsage, maxToken)
+	}
+	request.Header.Set("X-Strongroom-Job-Token", token)
+	return nil
+}
 
 // isToken takes what a JSON Web Token can be made of: anything else may be another secret, put in the wrong place.
 func isToken(s string) bool {

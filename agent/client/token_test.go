@@ -1,8 +1,10 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -60,5 +62,44 @@ func TestJobTokenFromTheEnvironment(t *testing.T) {
 		if _, err := client.New(o).List(t.Context()); !errors.Is(err, client.ErrRefused) || got != want {
 			t.Errorf("%q: %v, and the header is %q", token, err, got)
 		}
+	}
+}
+
+// Who outlives a token is asked for the one of now, at each request that shows one.
+func TestJobTokenFrom(t *testing.T) {
+	t.Setenv("STRONGROOM_JOB_TOKEN", "of.the.environment")
+	var got []string
+	o := agent(t, func(w http.ResponseWriter, r *http.Request) {
+		got = append(got, r.Header.Get(tokenHeader))
+		http.Error(w, `{"code":"refused","detail":"no"}`, http.StatusForbidden)
+	})
+	var fails error
+	token := "a.b.1"
+	o.JobToken = "a.b.0"
+	o.JobTokenFrom = func(context.Context) (string, error) { return token, fails }
+	c := client.New(o)
+	ask := func(want error) {
+		t.Helper()
+		if _, err := c.Get(t.Context(), "crm"); !errors.Is(err, want) {
+			t.Errorf("get: %v, want %v", err, want)
+		}
+		if err := c.Changed(t.Context(), "crm", client.Version{}); !errors.Is(err, want) || fails != nil && !errors.Is(err, fails) {
+			t.Errorf("changed: %v, want %v", err, want)
+		}
+	}
+	ask(client.ErrRefused)
+	token = "a.b.2"
+	ask(client.ErrRefused)
+	fails = errors.New("away")
+	ask(client.ErrUsage)
+	if _, err := c.Status(t.Context()); !errors.Is(err, client.ErrRefused) {
+		t.Errorf("status: %v", err)
+	}
+	token, fails = "a.b.3", nil
+	ask(client.ErrRefused)
+	token = "canary"
+	ask(client.ErrUsage)
+	if want := []string{"a.b.1", "a.b.1", "a.b.2", "a.b.2", "", "a.b.3", "a.b.3"}; !slices.Equal(got, want) {
+		t.Errorf("shown are %q, want %q", got, want)
 	}
 }

@@ -32,7 +32,8 @@ What the command prints is passed on with every secret replaced by ***. For that
 
 With --restart-on-change the command is started again when a value has really changed, about a second later: it gets
 SIGTERM, after 10 s SIGKILL (on Windows it is ended at once). Where the credential is refused meanwhile, or the agent is
-away, it goes on with what it has. Once SIGTERM, SIGINT or SIGQUIT was passed on it is not started again.
+away, it goes on with what it has. Once SIGTERM, SIGINT or SIGQUIT was passed on it is not started again. A job that
+outlives its token gives --job-token @FILE of one that its platform renews: the file is read again for each request.
 
 Exit codes: the command's own, 128+N after signal N; 125 where exec failed or was refused itself, 126 where the command
 cannot be run, 127 where it is not found.`,
@@ -59,7 +60,10 @@ cannot be run, 127 where it is not found.`,
 				stop := inBackground(cmd.Context(), func(ctx context.Context) {
 					h.follow(ctx, changes, func(ctx context.Context) (*deliver.Change, error) {
 						env, err := environment(ctx, h, wanted, !noTools)
-						return &deliver.Change{Restart: true, Env: env, Redactor: h.redactor()}, err
+						if err != nil {
+							return nil, err
+						}
+						return &deliver.Change{Restart: true, Env: env, Redactor: h.redactor()}, nil
 					})
 				})
 				defer stop()

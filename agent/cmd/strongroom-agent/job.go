@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -24,7 +26,7 @@ func asking(cmd *cobra.Command, o *client.Options, stdin io.Reader) {
 	if stdin != nil {
 		from += " or - for stdin"
 	}
-	cmd.Flags().Var(&jobToken{to: &o.JobToken, stdin: stdin}, "job-token", "the token of the job's CI system, as "+from+" (default: STRONGROOM_JOB_TOKEN)")
+	cmd.Flags().Var(&jobToken{to: o, stdin: stdin}, "job-token", "the token of the job's CI system, as "+from+" (default: STRONGROOM_JOB_TOKEN)")
 }
 
 // reaching adds the flags by which the agent is found.
@@ -40,7 +42,7 @@ const maxToken = 32 << 10
 
 // jobToken is the flag --job-token.
 type jobToken struct {
-	to    *string
+	to    *client.Options
 	stdin io.Reader // nil: it is for something else
 }
 
@@ -50,9 +52,11 @@ func (*jobToken) String() string { return "" }
 // Type is part of the flag library's contract.
 func (*jobToken) Type() string { return "token" }
 
-// Set reads the token. Its errors repeat neither it nor the name of a file, which may be a token in the wrong place.
+// Set reads the token, and has it read again for each request where it is in a file. Its errors repeat neither it nor the
+// name of a file, which may be a token in the wrong place.
 func (t *jobToken) Set(text string) error {
 	from := t.stdin
+	t.to.JobTokenFrom = nil
 	path, named := strings.CutPrefix(text, "@")
 	switch {
 	case named:
@@ -62,27 +66,62 @@ func (t *jobToken) Set(text string) error {
 		}
 		defer f.Close()
 		from = f
+		// What comes through a pipe, such as that of a shell's <(…), can be read once.
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			t.to.JobTokenFrom = func(context.Context) (string, error) { return renewedToken(path, tokenIn) }
+		}
 	case text != "-":
 		return cli.Usagef("a token is never given on the command line; name a file with @FILE, or set STRONGROOM_JOB_TOKEN")
 	case from == nil:
 		return cli.Usagef("stdin is for something else here; name a file with @FILE, or set STRONGROOM_JOB_TOKEN")
 	}
+	token, err := readToken(from)
+	t.to.JobToken = token
+	return err
+}
+
+func readToken(from io.Reader) (string, error) {
 	b, err := io.ReadAll(io.LimitReader(from, maxToken))
 	if err != nil {
-		return unreadable(err)
+		return "", unreadable(err)
 	}
-	if *t.to = strings.TrimSpace(string(b)); *t.to == "" {
-		return cli.Usagef("there is no token in it")
+	token := strings.TrimSpace(string(b))
+	if token == "" {
+		return "", cli.Usagef("there is no token in it")
 	}
-	return nil
+	return token, nil
+}
+
+// renewedToken reads a token's file as it is by now. Kubernetes moves a link from one folder to the next and removes the
+// old one: who has just followed the link finds nothing there, and follows it again.
+func renewedToken(path string, read func(path string) (string, error)) (token string, err error) {
+	for range 3 {
+		if token, err = read(path); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return token, err
+}
+
+func tokenIn(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", unreadable(err)
+	}
+	if !info.Mode().IsRegular() { // opening a pipe would wait for somebody who writes to it
+		return "", cli.Usagef("it cannot be read: it is no plain file anymore")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", unreadable(err)
+	}
+	defer f.Close()
+	return readToken(f)
 }
 
 func unreadable(err error) error {
-	var failed *fs.PathError
-	if errors.As(err, &failed) {
-		err = failed.Err
-	}
-	return cli.Usagef("it cannot be read: %w", err)
+	return cli.Usagef("it cannot be read: %w", cli.WithoutPath(err))
 }
 
 // refusal gives an error of the agent's its exit code, and what to do next where the agent is not there to say it.

@@ -105,17 +105,23 @@ func agentSocket(t *testing.T) string {
 				"secret_fields":["password","key"],"lease":{"remaining":"14m58s","stale":%t}}`, q.Get("ref") == "stale")
 		}
 	})
+	return serve(t, mux)
+}
+
+// serve answers on a socket in a folder of its own, whose name is short enough for one.
+func serve(t *testing.T, h http.Handler) (socket string) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "agent")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "s")
+	socket = filepath.Join(dir, "s")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &http.Server{Handler: mux}
+	s := &http.Server{Handler: h}
 	go func() { _ = s.Serve(l) }()
 	t.Cleanup(func() { s.Close() })
 	return socket

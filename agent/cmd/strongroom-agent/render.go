@@ -42,7 +42,8 @@ A field or credential that is not there is an error that names the template's li
 With --exec the files are there before the command starts, are made again when they change with a credential, about a
 second later, and are removed when it ends. It then gets SIGHUP, or is started again with --restart-on-change (see exec;
 Windows knows only that). What it prints is redacted as by exec. A render that is killed with SIGKILL leaves the files
-on their tmpfs.
+on their tmpfs. A job that outlives its token gives --job-token @FILE of one that its platform renews: the file is read
+again for each request.
 
 Exit codes: without --exec those of get; with it those of exec.`,
 		Example: "  strongroom-agent render --template app.conf.tmpl:/run/app/app.conf --exec ./server -- --config /run/app/app.conf",

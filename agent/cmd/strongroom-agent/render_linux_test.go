@@ -41,6 +41,14 @@ func wantFile(t *testing.T, path, want string, mode os.FileMode) {
 	}
 }
 
+func awaitFile(t *testing.T, path, want string) {
+	t.Helper()
+	eventually(t, func() (bool, string) {
+		got, _ := os.ReadFile(path)
+		return string(got) == want, fmt.Sprintf("%s: %q, want %q", path, got, want)
+	})
+}
+
 func wantNoFiles(t *testing.T, dir string) {
 	t.Helper()
 	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) > 0 {
@@ -132,13 +140,7 @@ func TestRenderReloadsInALoop(t *testing.T) {
 		c.set(fields{"crm": {"password": fmt.Sprint("secret-", n+1)}})
 		time.Sleep(10 * time.Millisecond)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if got, _ := os.ReadFile(dir + "/a"); string(got) == "secret-200" {
-			break
-		} else if time.Now().After(deadline) {
-			t.Fatalf("the file has %q", got)
-		}
-	}
+	awaitFile(t, dir+"/a", "secret-200")
 	s.signal(syscall.SIGTERM)
 	s.ends(143)
 	wantNoFiles(t, dir)

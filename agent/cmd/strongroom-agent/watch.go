@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,7 +18,7 @@ const (
 	// answered with as many restarts.
 	together = time.Second
 	// barred is how long after a refusal the agent is asked again.
-	barred = time.Minute
+	barred = 10 * time.Second
 )
 
 // holdings are the credentials that a command was given, by reference.
@@ -27,17 +26,44 @@ type holdings struct {
 	client *client.Client
 	hint   func(format string, args ...any)
 	held   map[string]*client.Credential
-	tokens [][]byte          // of the job: the one that is shown, and the one that the command inherits
 	known  *deliver.Redactor // of what is held, and of what was
 
+	inherited []byte        // the job's token that is the command's as well
+	renewed   chan struct{} // there are tokens that known has not
+
 	mu      sync.Mutex
+	tokens  [][]byte        // of the job: the one that is shown, and before it others that known may not have
 	refused map[string]bool // people were told
 }
 
 func (a *app) holdings(o client.Options) *holdings {
 	hint := func(format string, args ...any) { a.Hint(a.Name+": "+format, args...) }
-	tokens := [][]byte{[]byte(o.JobToken), []byte(strings.TrimSpace(os.Getenv("STRONGROOM_JOB_TOKEN")))}
-	return &holdings{client: client.New(o), hint: hint, held: map[string]*client.Credential{}, tokens: tokens, known: deliver.NewRedactor(nil), refused: map[string]bool{}}
+	h := &holdings{hint: hint, held: map[string]*client.Credential{}, known: deliver.NewRedactor(nil), renewed: make(chan struct{}, 1), refused: map[string]bool{}}
+	h.inherited = []byte(strings.TrimSpace(os.Getenv("STRONGROOM_JOB_TOKEN")))
+	h.learn(o.JobToken)
+	if from := o.JobTokenFrom; from != nil {
+		o.JobTokenFrom = func(ctx context.Context) (string, error) {
+			token, err := from(ctx)
+			h.learn(token)
+			return token, err
+		}
+	}
+	h.client = client.New(o)
+	return h
+}
+
+// learn has a token of the job's masked as well, if it is another than the one before.
+func (h *holdings) learn(token string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n := len(h.tokens); token == "" || n > 0 && string(h.tokens[n-1]) == token {
+		return
+	}
+	h.tokens = append(h.tokens, []byte(token))
+	select {
+	case h.renewed <- struct{}{}:
+	default:
+	}
 }
 
 // get answers the credential as it is held, or asks for it.
@@ -56,9 +82,16 @@ func (h *holdings) get(ctx context.Context, ref string) (*client.Credential, err
 	return c, nil
 }
 
-// redactor knows the values of now, those that they took the place of, and the job's token.
+// redactor knows the values of now, those that they took the place of, and the job's tokens.
 func (h *holdings) redactor() *deliver.Redactor {
-	secrets := slices.Clone(h.tokens)
+	h.mu.Lock()
+	secrets := append([][]byte{h.inherited}, h.tokens...)
+	h.tokens = h.tokens[max(len(h.tokens)-1, 0):]
+	select {
+	case <-h.renewed:
+	default:
+	}
+	h.mu.Unlock()
 	for _, c := range h.held {
 		for _, name := range c.SecretFields {
 			secrets = append(secrets, c.Fields[name])
@@ -72,7 +105,7 @@ func (h *holdings) redactor() *deliver.Redactor {
 // without a change for the command that is nil. Where it fails, or the agent refuses, the command goes on with what it
 // has, and people are told.
 func (h *holdings) follow(ctx context.Context, to chan<- deliver.Change, prepare func(context.Context) (*deliver.Change, error)) {
-	for h.changed(ctx) {
+	for h.changed(ctx, to) {
 		change, err := prepare(ctx)
 		if err != nil {
 			h.hint("%v; the command goes on with what it has", err)
@@ -81,18 +114,22 @@ func (h *holdings) follow(ctx context.Context, to chan<- deliver.Change, prepare
 		if change == nil {
 			continue
 		}
-		select {
-		case to <- *change:
-		case <-ctx.Done():
-		}
+		tell(ctx, to, *change)
+	}
+}
+
+func tell(ctx context.Context, to chan<- deliver.Change, change deliver.Change) {
+	select {
+	case to <- change:
+	case <-ctx.Done():
 	}
 }
 
 // changed waits until something that is held has another value, and holds that. It answers false once ctx ended.
-func (h *holdings) changed(ctx context.Context) bool {
+func (h *holdings) changed(ctx context.Context, to chan<- deliver.Change) bool {
 	for {
 		differs := false
-		for _, ref := range h.await(ctx) {
+		for _, ref := range h.await(ctx, to) {
 			now, err := h.client.Get(ctx, ref)
 			if err != nil {
 				h.bar(ref, err)
@@ -110,8 +147,9 @@ func (h *holdings) changed(ctx context.Context) bool {
 	}
 }
 
-// await answers what has another version than the one held, some time after the first has.
-func (h *holdings) await(ctx context.Context) (refs []string) {
+// await answers what has another version than the one held, some time after the first has. Meanwhile a token of the job's
+// that is new is kept out of the command's output.
+func (h *holdings) await(ctx context.Context, to chan<- deliver.Change) (refs []string) {
 	ctx, cancel := context.WithCancel(ctx)
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -133,6 +171,8 @@ func (h *holdings) await(ctx context.Context) (refs []string) {
 			if over == nil {
 				over = time.After(together)
 			}
+		case <-h.renewed:
+			tell(ctx, to, deliver.Change{Quiet: true, Redactor: h.redactor()})
 		case <-over:
 			return refs
 		case <-ctx.Done():

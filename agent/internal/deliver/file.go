@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/strongroom/strongroom/shared/cli"
 )
 
 // ErrFile means that a file cannot be written where it should be.
@@ -83,15 +85,7 @@ func (f *File) plain() error {
 
 // failed words an error of the system; the name under which content is staged would tell nobody anything.
 func (f *File) failed(err error) error {
-	var path *fs.PathError
-	var link *os.LinkError
-	switch {
-	case errors.As(err, &path):
-		err = path.Err
-	case errors.As(err, &link):
-		err = link.Err
-	}
-	return fmt.Errorf("%w %s: %w", ErrFile, f.path, err)
+	return fmt.Errorf("%w %s: %w", ErrFile, f.path, cli.WithoutPath(err))
 }
 
 // Stage writes content beside the file; Commit puts it into place, and Discard takes it away.

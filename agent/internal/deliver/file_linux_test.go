@@ -313,7 +313,7 @@ func TestRunBegins(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	go func() {
 		for n := range 2 {
-			for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+			for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 				if got, _ := os.ReadFile(out); strings.Count(string(got), "\n") == n+1 {
 					break
 				}

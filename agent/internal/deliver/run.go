@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+
+	"github.com/strongroom/strongroom/shared/cli"
 )
 
 // The exit codes that say that the command did not run, or not to its end, because of exec itself. They are those of
@@ -48,6 +50,8 @@ type Command struct {
 
 // Change is news for a running command.
 type Change struct {
+	// Quiet leaves the command as it is: the news is for what goes over its output, as a secret that it may print.
+	Quiet bool
 	// Restart has the command ended, by SIGTERM and 10 s later by SIGKILL (on Windows at once), and started again. A
 	// command that has been asked to end by SIGTERM, SIGINT or SIGQUIT is left to that. Otherwise it gets SIGHUP,
 	// which Windows does not have.
@@ -133,6 +137,7 @@ func (r *running) attend(cmd *exec.Cmd) (again *Change, err error) {
 		case c := <-r.Changes:
 			r.redact(c.Redactor)
 			switch {
+			case c.Quiet:
 			case !c.Restart:
 				reload(cmd.Process)
 			case r.leaving:
@@ -172,12 +177,8 @@ func notFound(name string, err error) (int, error) {
 }
 
 func cannotRun(name string, err error) (int, error) {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		err = path.Err
-	}
 	return ExitCannot, fmt.Errorf("%s cannot be run: %w; check that it is an executable file for this machine and that its interpreter is there",
-		name, err)
+		name, cli.WithoutPath(err))
 }
 
 // result tells the command's end from what went wrong around it. Where nobody reads the output anymore the command was

@@ -23,7 +23,7 @@ func (f *fixture) awaiting(ctx context.Context, ref string, job grant.Job, have 
 		now, err := f.Await(ctx, ref, job, have)
 		out <- awaited{now, err}
 	}()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		f.mu.Lock()
 		waits := f.next != nil
 		f.mu.Unlock()
@@ -44,7 +44,7 @@ func (f *fixture) wantAnswer(out <-chan awaited, want Version, is error) {
 		if got.now != want || !errors.Is(got.err, is) {
 			f.t.Errorf("%+v; want %+v, %v", got, want, is)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		f.t.Fatal("it still waits")
 	}
 }

@@ -114,13 +114,10 @@ func (c *Cache) serve(reference string, job grant.Job, doubt, report bool, take 
 		return false, nil // another grant may hold again with a new lease
 	}
 	if report || !d.Allowed {
-		err := c.up.Report(uplink.Usage{
+		c.up.Report(uplink.Usage{
 			Credential: e.Credential, Version: e.Version, Job: job,
 			Allowed: d.Allowed, Reason: d.Reason, At: time.Now(),
 		})
-		if err != nil {
-			return true, err
-		}
 	}
 	if !d.Allowed {
 		return true, uplink.ErrRefused

@@ -70,6 +70,9 @@ func TestTokens(t *testing.T) {
 			request.Header.Set(tokenHeader, c.token)
 		}
 		answer, err := client.Do(request)
+		if err != nil && c.code == http.StatusRequestHeaderFieldsTooLarge { // it may be hung up on while it sends
+			answer, err = client.Do(request)
+		}
 		if err != nil {
 			t.Errorf("%.20q: %v", c.token, err)
 			continue

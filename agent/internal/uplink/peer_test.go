@@ -165,7 +165,7 @@ func (f *far) run(u *Uplink) {
 // within waits for what must come.
 func (f *far) within(what string, so func() bool) {
 	f.t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		f.mu.Lock()
 		ok := so()
 		f.mu.Unlock()
@@ -173,7 +173,7 @@ func (f *far) within(what string, so func() bool) {
 			return
 		}
 		if time.Now().After(end) {
-			f.t.Fatalf("it did not come to this within 10 s: %s", what)
+			f.t.Fatalf("it did not come to this: %s", what)
 		}
 	}
 }

@@ -44,7 +44,7 @@ func (s *session) verify(ctx context.Context, token string, job grant.Job) (Veri
 	if err != nil {
 		return Verified{}, tokenError(err)
 	}
-	return Verified{Claims: r.GetClaims(), Left: time.Duration(r.GetRemainingMs()) * time.Millisecond}, nil
+	return Verified{Claims: r.GetClaims(), Left: wire.ToDuration(r.GetRemainingMs())}, nil
 }
 
 // tokenError leaves what is about the host, or about the connection, to toError.

@@ -2,8 +2,9 @@ package workload
 
 import (
 	"bytes"
-	"slices"
 	"strings"
+
+	"github.com/strongroom/strongroom/shared/grant"
 )
 
 // maxCgroup is above what the kernel writes: a path of up to 4096 bytes for each of a dozen hierarchies.
@@ -54,17 +55,10 @@ func groupOf(path string) group {
 			break
 		}
 	}
-	if !isUnit(name) {
+	if !grant.IsUnit(name) {
 		return group{}
 	}
 	return group{unit: name, container: containerOf(name)}
-}
-
-// isUnit takes the types of units that have processes of their own.
-func isUnit(name string) bool {
-	dot := strings.LastIndexByte(name, '.')
-	return dot > 0 && len(name) < 256 &&
-		slices.Contains([]string{".service", ".scope", ".socket", ".mount", ".swap"}, name[dot:])
 }
 
 // containerOf is the ID in the name of a scope that a container runtime asked systemd for.

@@ -3,6 +3,8 @@ package workload
 import (
 	"strings"
 	"testing"
+
+	"github.com/strongroom/strongroom/shared/grant"
 )
 
 const (
@@ -76,6 +78,7 @@ func TestParseCgroup(t *testing.T) {
 		{"a group that only looks like a unit's", "0::/web/backup.service\n", "", ""},
 		{"a slice alone", "0::/system.slice\n", "", ""},
 		{"a type alone", "0::/system.slice/.service\n", "", ""},
+		{"no name of systemd's", "0::/system.slice/back up.service\n", "", ""},
 		{"a type without processes", "0::/system.slice/backup.timer\n", "", ""},
 		{"not a path", "0::system.slice/backup.service\n", "", ""},
 		{"an ID that is too short", "0::/docker/" + hexA[:63] + "\n", "", ""},
@@ -102,7 +105,7 @@ func FuzzParseCgroup(f *testing.F) {
 	f.Add("/kubepods/burstable/pod1/"+hexA, "..")
 	f.Fuzz(func(t *testing.T, path, below string) {
 		outer := parseCgroup([]byte("0::" + path + "\n"))
-		if outer.unit != "" && !isUnit(outer.unit) || outer.container != "" && !isContainerID(outer.container) {
+		if outer.unit != "" && !grant.IsUnit(outer.unit) || outer.container != "" && !isContainerID(outer.container) {
 			t.Errorf("%q: %+v", path, outer)
 		}
 		if outer == (group{}) || strings.ContainsAny(path+below, "\n") {
