@@ -11,6 +11,7 @@ import (
 	"github.com/strongroom/strongroom/server/internal/seal"
 	"github.com/strongroom/strongroom/server/internal/store"
 	"github.com/strongroom/strongroom/shared/api"
+	"github.com/strongroom/strongroom/shared/checkpoint"
 	"github.com/strongroom/strongroom/shared/secret"
 )
 
@@ -48,9 +49,12 @@ func Check(data string, with api.Authority) (out Checked, err error) {
 	if err := db.Check(); err != nil {
 		return out, mend(err)
 	}
-	report, err := audit.Check(filepath.Join(dir, auditFolder))
+	report, _, err := checkLog(filepath.Join(dir, auditFolder))
 	if err != nil {
 		return out, mend(err)
+	}
+	if _, err := readConsole(filepath.Join(dir, consoleFile)); err != nil {
+		return out, err
 	}
 	if out.Entries = report.Size; with.Empty() {
 		return out, nil
@@ -89,7 +93,8 @@ func mend(err error) error {
 	case errors.Is(err, store.ErrLocked):
 		return fmt.Errorf("%w: stop the server on this folder first", err)
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, seal.ErrHeader), errors.Is(err, store.ErrCorrupt), errors.Is(err, barrier.ErrRollback),
-		errors.Is(err, audit.ErrCorrupt), errors.Is(err, audit.ErrLogRolledBack), errors.Is(err, audit.ErrVaultRolledBack):
+		errors.Is(err, audit.ErrCorrupt), errors.Is(err, audit.ErrLogRolledBack), errors.Is(err, audit.ErrVaultRolledBack),
+		errors.Is(err, checkpoint.ErrNotExtended), errors.Is(err, checkpoint.ErrForeign), errors.Is(err, checkpoint.ErrMalformed):
 		return fmt.Errorf("%w: move DIR/vault away and run strongroom-server restore with the last backup", err)
 	}
 	return err

@@ -50,7 +50,8 @@ func writeConsole(path string, f *fleet.Fleet, hosts []string) error {
 func readConsole(path string) (*tls.Certificate, error) {
 	cert, err := tls.LoadX509KeyPair(path, path)
 	if err != nil {
-		return nil, fmt.Errorf("the console's certificate %s cannot be read: %w", path, err)
+		return nil, fmt.Errorf("the console's certificate and key cannot be read from %s: %w: put that file back from any copy of DIR/vault, however old, "+
+			"or move DIR/vault away and run strongroom-server restore with the last backup, which makes new ones", path, err)
 	}
 	return &cert, nil
 }

@@ -169,7 +169,7 @@ func (out *Initialised) seal(arena *secret.Arena, header, vault string, root *se
 
 // fill stores what a new vault begins with.
 func fill(ctx context.Context, dir, vault string, b *barrier.Barrier, log *audit.Log, keys audit.Keys, c Init) (fingerprint string, err error) {
-	entry := audit.Entry{Actor: "system", Action: "vault.create", Target: vault, Outcome: audit.Allowed}
+	entry := audit.Entry{Actor: "system", Action: "vault.create", Target: vault, Outcome: audit.Allowed, Reason: "trust domain " + c.TrustDomain}
 	err = log.Change(ctx, b, entry, func(tx *barrier.Tx) error {
 		return errors.Join(putAuditKeys(tx, keys), fleet.Create(tx, c.TrustDomain, time.Now()))
 	})
@@ -199,6 +199,9 @@ func sealWithKeyFile(arena *secret.Arena, header, vault string, root *secret.Buf
 		// Left by an init that was cut short; it has sealed nothing else, or its
 		// owner says with --key-file that it may seal this too.
 		key, err = seal.ReadKeyFile(arena, path)
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("%w: --key-file: the folder %s is not there: make it first", ErrSeal, filepath.Dir(path))
 	}
 	if err != nil {
 		return "", err

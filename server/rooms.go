@@ -101,7 +101,7 @@ func (s *Server) unsealByRequest(ctx context.Context, with rest.Unsealing) (api.
 
 func (s *Server) unsealWithKey(ctx context.Context, key *secret.Buffer, actor string) (agents string, err error) {
 	root, err := s.header.Load().UnsealKeyFile(s.arena, key)
-	return s.unseal(ctx, root, err, actor, "wrong key file")
+	return s.unseal(ctx, root, err, actor, "key file")
 }
 
 // unsealWithPassphrase tries one at a time, since each takes much memory. Who
@@ -115,7 +115,7 @@ func (s *Server) unsealWithPassphrase(ctx context.Context, passphrase *secret.Bu
 	if err != nil && ctx.Err() != nil {
 		return "", err
 	}
-	return s.unseal(ctx, root, err, actor, "wrong passphrase")
+	return s.unseal(ctx, root, err, actor, "passphrase")
 }
 
 // refused writes into the log why nothing was opened, and returns why.
@@ -127,12 +127,13 @@ func (s *Server) refused(ctx context.Context, actor, reason string, why error) e
 	return why
 }
 
-// unseal opens the vault with the root key that was found, or logs that none was,
-// wipes it, and returns the agents' address. The key is looked for also where the
-// vault is open: who asks wants to know whether what he has is right.
-func (s *Server) unseal(ctx context.Context, root *secret.Buffer, notFound error, actor, reason string) (agents string, err error) {
+// unseal opens the vault with the root key that was found by some means, or logs
+// that none was, wipes it, and returns the agents' address. The key is looked for
+// also where the vault is open: who asks wants to know whether what he has is
+// right.
+func (s *Server) unseal(ctx context.Context, root *secret.Buffer, notFound error, actor, means string) (agents string, err error) {
 	if notFound != nil {
-		return "", s.refused(ctx, actor, reason, notFound)
+		return "", s.refused(ctx, actor, "wrong "+means, notFound)
 	}
 	defer secret.Sweep()
 	defer root.Wipe()
@@ -142,7 +143,7 @@ func (s *Server) unseal(ctx context.Context, root *secret.Buffer, notFound error
 		return s.rooms.agents.Addr().String(), nil
 	}
 	r := &rooms{}
-	if err := s.build(ctx, r, root, actor); err != nil {
+	if err := s.build(ctx, r, root, audit.Entry{Actor: actor, Action: "vault.unseal", Outcome: audit.Allowed, Reason: "by the " + means}); err != nil {
 		r.drop()
 		return "", err
 	}
@@ -154,7 +155,7 @@ func (s *Server) unseal(ctx context.Context, root *secret.Buffer, notFound error
 
 // build opens the rooms from the ground up. What it has opened is in r, also
 // where it fails.
-func (s *Server) build(ctx context.Context, r *rooms, root *secret.Buffer, actor string) (err error) {
+func (s *Server) build(ctx context.Context, r *rooms, root *secret.Buffer, entry audit.Entry) (err error) {
 	if r.barrier, err = barrier.Open(s.db, s.arena, root, s.header.Load().Vault()); err != nil {
 		return err
 	}
@@ -164,7 +165,6 @@ func (s *Server) build(ctx context.Context, r *rooms, root *secret.Buffer, actor
 	if r.keys, err = getAuditKeys(r.barrier); err != nil {
 		return err
 	}
-	entry := audit.Entry{Actor: actor, Action: "vault.unseal", Outcome: audit.Allowed}
 	if _, err = s.log.Append(ctx, entry); err != nil {
 		return err
 	}
@@ -172,6 +172,9 @@ func (s *Server) build(ctx context.Context, r *rooms, root *secret.Buffer, actor
 		return err
 	}
 	s.promises.Store(r.promises)
+	for _, warning := range r.promises.Warnings() {
+		s.config.Log.Warn(warning)
+	}
 	if r.fleet, err = fleet.Open(r.barrier, s.log, s.header.Load().Vault(), time.Now); err != nil {
 		return err
 	}
@@ -184,6 +187,11 @@ func (s *Server) build(ctx context.Context, r *rooms, root *secret.Buffer, actor
 		return err
 	}
 	credentials.IssueWith(r.fleet)
+	persons := people.New(r.barrier, s.log, settings, time.Now)
+	r.fleet.JudgeJoins(func(maker string, labels map[string]string) (string, error) {
+		who, err := persons.Person(maker)
+		return credentials.WidenedBy(who, labels), err
+	})
 	s.credentials.Store(credentials)
 	if err := credentials.Tidy(ctx); err != nil {
 		return err
@@ -211,7 +219,7 @@ func (s *Server) build(ctx context.Context, r *rooms, root *secret.Buffer, actor
 		return err
 	}
 	s.rest.Open(&rest.Rooms{
-		Settings: settings, People: people.New(r.barrier, s.log, settings, time.Now), Fleet: r.fleet, Vault: credentials,
+		Settings: settings, People: persons, Fleet: r.fleet, Vault: credentials,
 		Audit: s.log, AuditKeys: r.keys, Checkpoints: r.promises, Delivery: r.delivery, Keeping: keep.control(), Repeats: repeats,
 		AgentsAddress: agentsAddress(r.agents.Addr(), s.console.Load()),
 	})

@@ -155,10 +155,16 @@ func open(c Config) (*Server, error) {
 	if s.log, err = audit.OpenReserved(s.path(auditFolder), s.arena, s.path(reserveFile)); err != nil {
 		return nil, errors.Join(mend(err), s.db.Close(), s.arena.Close())
 	}
+	if cut := s.log.Recovered(); cut > 0 {
+		c.Log.Warn(logCut, "bytes", cut)
+	}
 	if err := s.log.Reserved(); err != nil {
 		c.Log.Warn(noReserve, "error", err)
 	}
-	control := rest.Control{Status: s.status, Seal: s.Seal, Unseal: s.unsealByRequest}
+	refuse := func(ctx context.Context, reason string, why error) error {
+		return s.refused(ctx, byRequest, reason, why)
+	}
+	control := rest.Control{Status: s.status, Seal: s.Seal, Unseal: s.unsealByRequest, RefuseUnseal: refuse}
 	s.rest = rest.New(control, s.arena, c.Log)
 	return s, nil
 }
@@ -234,6 +240,11 @@ func (s *Server) status() api.Status {
 	}
 	return out
 }
+
+// logCut is how a crash leaves the log, and also how somebody does who cuts its end off.
+const logCut = "the audit log ended with an entry that was not whole, which was cut off: that is what a crash or a power failure leaves. " +
+	"If the server was stopped in good order, somebody changed the log: compare it with what a host has seen, " +
+	"strongroom-server verify --checkpoint @FILE with the file checkpoint of an agent's STATE folder"
 
 // noReserve is no more than a warning; the log says why.
 const noReserve = "no space is kept on the disk for revoking and sealing when it is full: free some, and the server takes it"

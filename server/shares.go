@@ -114,7 +114,7 @@ func (s *Server) unsealWithShare(ctx context.Context, line *secret.Buffer) (api.
 		return api.Seal{Sealed: true, Shares: &api.Shares{In: in, Need: need}}, nil
 	}
 	root, err := s.header.Load().UnsealShares(s.arena, enough)
-	_, err = s.unseal(ctx, root, err, byRequest, "wrong shares")
+	_, err = s.unseal(ctx, root, err, byRequest, "shares")
 	return api.Seal{}, err
 }
 

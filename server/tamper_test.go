@@ -138,7 +138,8 @@ func (v *small) goOn(t *testing.T, s *Server, credentials *vault.Vault) {
 	must(s.rooms.fleet.Join(t.Context(), fleet.JoinRequest{Token: token, Certificate: request, Name: "runner1", OS: "linux/amd64", Version: "1"}))(t)
 }
 
-// change starts the server on the vault, and stops it after fn.
+// change starts the server on the vault, and stops it after fn. All of the log is on the disk by then: for what is still
+// on its way closing waits for two seconds only, and the last checkpoint would lack it.
 func (v *small) change(t *testing.T, fn func(*testing.T, *Server, *vault.Vault)) {
 	t.Helper()
 	s, err := v.start(t)
@@ -147,6 +148,7 @@ func (v *small) change(t *testing.T, fn func(*testing.T, *Server, *vault.Vault))
 	}
 	defer stop(t, s)
 	fn(t, s, must(v.vault(s))(t))
+	must(s.log.Read(t.Context(), s.rooms.keys, audit.Query{Limit: 1}))(t)
 }
 
 func (v *small) path(name string) string { return filepath.Join(v.data, vaultFolder, name) }

@@ -41,15 +41,13 @@ type Verified struct {
 // seen, which is what an auditor or an agent kept (nil: there is none). logKey,
 // where given, is what init printed.
 func Verify(data, logKey string, seen []byte) (Verified, error) {
-	dir := filepath.Join(data, vaultFolder, auditFolder)
-	// Before the log, which a running server writes first.
-	own, errOwn := audit.ReadCheckpoint(dir)
-	report, err := audit.Check(dir)
+	report, promised, err := checkLog(filepath.Join(data, vaultFolder, auditFolder))
 	if err != nil {
 		return Verified{}, err
 	}
 	out := Verified{
 		Entries: report.Size, Root: hex.EncodeToString(report.Root[:]), LogKey: report.LogKey, Unfinished: report.Unfinished,
+		Promised: promised,
 	}
 	if p := report.Pruned; p.Size > 0 {
 		out.Pruned, out.PrunedAt = &p.Size, &p.Time
@@ -57,20 +55,29 @@ func Verify(data, logKey string, seen []byte) (Verified, error) {
 	if logKey != "" && logKey != report.LogKey {
 		return out, fmt.Errorf("%w: the log's own is %s", ErrLogKey, report.LogKey)
 	}
-	if !errors.Is(errOwn, fs.ErrNotExist) {
-		if errOwn != nil {
-			return out, errOwn
-		}
-		if out.Promised, err = extends(&report, own); err != nil {
-			return out, fmt.Errorf("the checkpoint in %s: %w", dir, err)
-		}
-	}
 	if seen != nil {
 		if out.Seen, err = extends(&report, seen); err != nil {
 			return out, fmt.Errorf("the given checkpoint: %w", err)
 		}
 	}
 	return out, nil
+}
+
+// checkLog checks the log in dir by itself, and holds it against the checkpoint
+// beside it: promised is the entries that this is of, nil where there is none.
+func checkLog(dir string) (report audit.Report, promised *uint64, err error) {
+	// Before the log, which a running server writes first.
+	own, missing := audit.ReadCheckpoint(dir)
+	if report, err = audit.Check(dir); err != nil || errors.Is(missing, fs.ErrNotExist) {
+		return report, nil, err
+	}
+	if missing != nil {
+		return report, nil, missing
+	}
+	if promised, err = extends(&report, own); err != nil {
+		return report, nil, fmt.Errorf("the checkpoint in %s: %w", dir, err)
+	}
+	return report, promised, nil
 }
 
 // extends holds the log against a checkpoint and returns that one's size.

@@ -8,9 +8,6 @@ import (
 	"github.com/strongroom/strongroom/shared/secret"
 )
 
-// maxKeyFile is more than any key file has.
-const maxKeyFile = 4 << 10
-
 // authority is what the flags say of what opens a vault.
 type authority struct {
 	keyFile, passphrase string
@@ -43,7 +40,7 @@ func (w *authority) read(a *app, arena *secret.Arena, f *pflag.FlagSet) (with ap
 		}
 	}()
 	if f.Changed("key-file") {
-		if with.KeyFile, err = arena.ReadFile(w.keyFile, maxKeyFile); err != nil {
+		if with.KeyFile, err = api.ReadKeyFile(arena, w.keyFile); err != nil {
 			return with, cli.Usagef("--key-file: %w", err)
 		}
 	}

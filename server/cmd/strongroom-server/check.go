@@ -14,8 +14,9 @@ func (a *app) check() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Look for damage in a vault, offline",
-		Long: `Look for damage in a vault that no server has open: in the store, in seal.json and in the audit log. With what opens
-the vault, every record is decrypted and held against the others, and the vault against its log. It changes nothing.
+		Long: `Look for damage in a vault that no server has open: in the store, in seal.json, in the audit log, which must also have
+all that the checkpoint in its folder is of, and in the console's certificate. With what opens the vault, every record is
+decrypted and held against the others, and the vault against its log. It changes nothing.
 
 It ends with 1 and names the first fault and what helps.`,
 		Example: "  strongroom-server check --data /var/lib/strongroom --key-file /etc/strongroom/unseal.key",

@@ -142,7 +142,7 @@ func applicationFiles(paths []string) (files []applicationFile, err error) {
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
-			return nil, cli.Usagef("%s: %w", path, withoutPath(err))
+			return nil, cli.Usagef("%s: %w", path, cli.WithoutPath(err))
 		}
 		inside := []string{path}
 		if info.IsDir() {
@@ -153,7 +153,7 @@ func applicationFiles(paths []string) (files []applicationFile, err error) {
 		for _, path := range inside {
 			f, err := readDefinition(path)
 			if err != nil {
-				return nil, cli.Usagef("%s: %w", path, withoutPath(err))
+				return nil, cli.Usagef("%s: %w", path, cli.WithoutPath(err))
 			}
 			if i := slices.IndexFunc(files, func(g applicationFile) bool { return g.name == f.name }); i >= 0 {
 				return nil, cli.Usagef("%s and %s are both for the application %s", files[i].path, path, f.name)
@@ -167,7 +167,7 @@ func applicationFiles(paths []string) (files []applicationFile, err error) {
 func definitionsIn(dir string) (paths []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, cli.Usagef("%s: %w", dir, withoutPath(err))
+		return nil, cli.Usagef("%s: %w", dir, cli.WithoutPath(err))
 	}
 	for _, e := range entries {
 		switch filepath.Ext(e.Name()) {
@@ -206,15 +206,6 @@ func readDefinition(path string) (applicationFile, error) {
 		err = fmt.Errorf("it is longer than %d bytes", maxDefinition)
 	}
 	return applicationFile{path, name, string(text)}, err
-}
-
-// withoutPath leaves the path out of an error whose message begins with it anyway.
-func withoutPath(err error) error {
-	var in *os.PathError
-	if errors.As(err, &in) {
-		return in.Err
-	}
-	return err
 }
 
 func (a *app) applicationDelete() *cobra.Command {

@@ -100,7 +100,7 @@ func ended(err error) error {
 	case errors.Is(err, api.ErrUsage):
 		return cli.Exit(cli.Usage, err)
 	case errors.Is(err, api.ErrUnauthenticated):
-		return cli.Exit(cli.Refused, fmt.Errorf("%w; log in with: strongroom login", err))
+		return cli.Exit(cli.Refused, fmt.Errorf("%w%s; log in with: strongroom login", err, withoutToken()))
 	case errors.Is(err, api.ErrRefused):
 		return cli.Exit(cli.Refused, err)
 	case errors.Is(err, api.ErrSecondFactor):

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/strongroom/strongroom/shared/api"
 	"github.com/strongroom/strongroom/shared/cli"
+	"github.com/strongroom/strongroom/shared/credential"
 )
 
 func (a *app) credential() *cobra.Command {
@@ -44,7 +47,7 @@ func (a *app) credentialList() *cobra.Command {
 			slices.SortStableFunc(list.Items, func(a, b api.Credential) int { return strings.Compare(a.Application, b.Application) })
 			t := cli.Table{Head: []string{"NAME", "KIND", "APPLICATION", "AUTH TYPE", "OWNER", "DEFAULT", "VERSION", "UPDATED", "EXPIRES", "HEALTH", "TAGS"}}
 			for _, i := range list.Items {
-				t.Add(i.Name, i.Kind, i.Application, i.AuthType, i.Owner, i.Default, i.Version, i.Updated, i.Expires, i.Health, i.Tags)
+				t.Add(i.Name, i.Kind, i.Application, i.AuthType, i.Owner, i.Default, i.Version, i.Updated, i.Expires, healthOf(i), i.Tags)
 			}
 			return a.Show(list, t)
 		},
@@ -56,6 +59,14 @@ func (a *app) credentialList() *cobra.Command {
 	flags.StringVar(&q.Tag, "tag", "", "only those tagged `KEY=VALUE`")
 	flags.StringVar(&q.Search, "search", "", "only those with `TEXT` in name or description")
 	return cmd
+}
+
+// healthOf says first of a credential that it is delivered to nobody.
+func healthOf(c api.Credential) string {
+	if c.Disconnected != nil {
+		return "disconnected"
+	}
+	return c.Health
 }
 
 // everyCredential reads page after page.
@@ -76,8 +87,10 @@ func everyCredential(ctx context.Context, c *api.Client, q api.CredentialQuery) 
 func (a *app) credentialShow() *cobra.Command {
 	var reveal bool
 	cmd := &cobra.Command{
-		Use:     "show REF",
-		Short:   "Show a credential; its secrets with --reveal only",
+		Use:   "show REF",
+		Short: "Show a credential; its secrets with --reveal only",
+		Long: `Show a credential; its secrets with --reveal only. Of a client certificate's chain it shows what the certificates say; --json
+has their PEM.`,
 		Example: "  strongroom credential show crm --reveal --json",
 		Args:    cli.Takes("REF"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -211,6 +224,9 @@ func detailTable(d *api.CredentialDetail) cli.Table {
 	t.Add("description", d.Description)
 	t.Add("secret fields", d.SecretFields)
 	for _, name := range slices.Sorted(maps.Keys(d.Fields)) {
+		if d.AuthType == string(credential.ClientCertificate) && name == "certificate" && addChain(&t, d.Fields[name]) {
+			continue
+		}
 		t.Add("field "+name, d.Fields[name])
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.FieldsBase64)) {
@@ -223,4 +239,26 @@ func detailTable(d *api.CredentialDetail) cli.Table {
 		t.Add("access added", accessText(access))
 	}
 	return t
+}
+
+// addChain shows certificates in the place of their PEM, if they can be read.
+func addChain(t *cli.Table, text string) bool {
+	chain, err := credential.ParseChain("certificate", text)
+	if err != nil {
+		return false
+	}
+	for i, c := range chain {
+		about := "certificate"
+		if i > 0 {
+			about = fmt.Sprintf("certificate %d", i+1)
+		}
+		sum := sha256.Sum256(c.Raw)
+		t.Add(about+" subject", c.Subject.String())
+		t.Add(about+" issuer", c.Issuer.String())
+		t.Add(about+" serial", c.SerialNumber.Text(16))
+		t.Add(about+" not before", c.NotBefore)
+		t.Add(about+" not after", c.NotAfter)
+		t.Add(about+" fingerprint", "sha256:"+hex.EncodeToString(sum[:]))
+	}
+	return true
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -18,7 +20,8 @@ func (a *app) credentialAdd() *cobra.Command {
 		Use:   "add NAME|OWNER/NAME",
 		Short: "Make a credential",
 		Long: `Make an app credential (NAME, with --application and --auth-type), or a custom one of your own (OWNER/NAME, with
---variable and --masked). "strongroom application show APP" lists the fields of each auth type.
+--variable and --masked). "strongroom application show APP" lists the fields of each auth type, with the defaults that are
+stored where a --field or --expires is not given.
 
 --generate has the server make a password by the policy (settings secret-min, secret-classes, secret-banned, and what
 the application takes), an SSH key, a webhook's secret, or a client certificate of the vault's own issuer, which the
@@ -55,6 +58,9 @@ server renews by itself.`,
 			d, err := c.AddCredential(cmd.Context(), in, g.values)
 			if err != nil {
 				return ended(err)
+			}
+			if in.Expires == nil {
+				a.expiryHint(cmd.Context(), c, d)
 			}
 			return a.Show(d, detailTable(d))
 		},
@@ -106,13 +112,26 @@ func (a *app) missingSecrets(cmd *cobra.Command, c *api.Client, application, aut
 	return values, nil
 }
 
+// expiryHint says of a new secret when it ends, where its application has said that.
+func (a *app) expiryHint(ctx context.Context, c *api.Client, d *api.CredentialDetail) {
+	if d.Expires == nil || d.Application == "" {
+		return
+	}
+	if app, err := c.Application(ctx, d.Application); err == nil && app.ExpiresDays[d.AuthType] > 0 {
+		a.Hint("expires %s: %s's %s secrets last %d days (--expires says otherwise)",
+			d.Expires.Local().Format(time.DateOnly), app.Title, d.AuthType, app.ExpiresDays[d.AuthType])
+	}
+}
+
 func (a *app) credentialEdit() *cobra.Command {
 	var f credentialFlags
 	cmd := &cobra.Command{
 		Use:   "edit REF",
 		Short: "Change a credential; a changed value makes a new version",
 		Long: `Change a credential. What no flag names stays as it is. A changed value makes a new version. An empty --field, --tag
-or --describe (NAME=) removes that name.`,
+or --describe (NAME=) removes that name; a field then has its application's default again, where there is one. A new
+secret without --expires lasts as long as its application says, from now on; an application that says nothing of it, and
+every other change, leave the end as it was.`,
 		Example: "  strongroom credential edit crm --secret password=@new.txt --tag env=prod",
 		Args:    cli.Takes("REF"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -134,7 +153,11 @@ or --describe (NAME=) removes that name.`,
 				if err != nil {
 					return nil, err
 				}
-				return c.EditCredential(cmd.Context(), args[0], seen.Revision, in, g.values)
+				d, err := c.EditCredential(cmd.Context(), args[0], seen.Revision, in, g.values)
+				if err == nil && in.Expires == nil && len(g.values.Secrets)+len(in.Generate) > 0 {
+					a.expiryHint(cmd.Context(), c, d)
+				}
+				return d, err
 			})
 			if err != nil {
 				return err

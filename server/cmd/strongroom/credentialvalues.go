@@ -30,7 +30,8 @@ func (f *credentialFlags) register(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.describe, "describe", nil, "what a variable is for, `NAME=TEXT`")
 	flags.StringVar(&f.description, "description", "", "what the credential is for, `TEXT`")
 	flags.StringArrayVar(&f.tags, "tag", nil, "a tag, `KEY=VALUE`")
-	flags.Var(&f.expires, "expires", "when its value ends: a `TIME`, a date, or a duration from now such as 90d")
+	f.expires.never = true
+	flags.Var(&f.expires, "expires", "when its value ends: a `TIME`, a date, a duration from now such as 90d, or never")
 	flags.BoolVar(&f.isDefault, "default", false, "app:APPLICATION means this one")
 	flags.BoolVar(&f.requestable, "requestable", false, "others may ask for this custom credential")
 }

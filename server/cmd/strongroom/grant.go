@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/strongroom/strongroom/shared/api"
@@ -21,7 +23,10 @@ func (a *app) grantAdd() *cobra.Command {
 		Short: "Allow hosts and their jobs to use credentials",
 		Long: `Allow hosts and their jobs to use credentials. Credentials, applications and tags add up, and so do the kinds of hosts.
 Of the kinds of --job-… that are given all must match, each by any of its values; each claim is a kind of its own.
-Without any, every job on the host may.`,
+Without any, every job on the host may.
+
+A grant over credentials of your own alone is yours, and so is its name: others may have the same one. Where you see two of
+a name, it means yours.`,
 		Example: "  strongroom grant add nightly --credential crm --host-label role=etl --job-user etl --ttl 15m",
 		Args:    cli.Takes("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -29,11 +34,11 @@ Without any, every job on the host may.`,
 			if err := checkGrant(cmd, g); err != nil {
 				return err
 			}
-			made, err := call(a, func(c *api.Client) (*api.Grant, error) { return c.AddGrant(cmd.Context(), g) })
+			made, err := call(a, func(c *api.Client) (*api.GrantMade, error) { return c.AddGrant(cmd.Context(), g) })
 			if err != nil {
 				return err
 			}
-			return a.Show(made, grantTable(made))
+			return a.showMade(made)
 		},
 	}
 	grantFlags(cmd, &g, &until)
@@ -69,7 +74,7 @@ func (a *app) grantEdit() *cobra.Command {
 				return cli.Usagef("nothing to change was given; see strongroom grant edit --help")
 			}
 			g.Until = until.at
-			made, err := call(a, func(c *api.Client) (*api.Grant, error) {
+			made, err := call(a, func(c *api.Client) (*api.GrantMade, error) {
 				seen, err := c.Grant(cmd.Context(), args[0])
 				if err != nil {
 					return nil, err
@@ -83,11 +88,27 @@ func (a *app) grantEdit() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.Show(made, grantTable(made))
+			return a.showMade(made)
 		},
 	}
 	grantFlags(cmd, &g, &until)
 	return cmd
+}
+
+func (a *app) showMade(made *api.GrantMade) error {
+	if r := made.Reaches; r != nil {
+		switch names := strings.Join(r.Hosts, ", "); {
+		case r.Total == 0:
+			a.Hint("reaches no host yet")
+		case r.Total == 1:
+			a.Hint("reaches 1 host: %s", names)
+		case r.Total > len(r.Hosts):
+			a.Hint("reaches %d hosts: %s and %d more", r.Total, names, r.Total-len(r.Hosts))
+		default:
+			a.Hint("reaches %d hosts: %s", r.Total, names)
+		}
+	}
+	return a.Show(made, grantTable(&made.Grant))
 }
 
 // replaceChanged puts what flags say in the place of what the rule had.

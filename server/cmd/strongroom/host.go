@@ -22,7 +22,8 @@ func (a *app) hostJoinToken() *cobra.Command {
 		Use:   "join-token",
 		Short: "Make a token that lets hosts enrol",
 		Long: `Make a token that lets hosts enrol. The join string (server, fingerprint and token in one) is the only thing on stdout:
-it is a secret and shown this once.`,
+it is a secret and shown this once. Labels that a grant goes by need the permission to grant, also when a host joins: as
+long as whoever made the token lacks it, no host gets such labels by it, whenever the grant was made.`,
 		Example: "  strongroom host join-token --label role=etl --ttl 1h | ssh runner1 strongroom-agent enroll --join -",
 		Args:    cli.Takes(),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
@@ -143,7 +144,8 @@ func (a *app) hostRevoke() *cobra.Command {
 		Use:   "revoke ID",
 		Short: "Cut a host off for good and list what it held",
 		Long: `Cut a host off for good: its connection ends, its leases end, and its agent wipes. A hostile host does not wipe, so
-change the credentials that are listed: what it was given since the server started and may still have.`,
+change the credentials that are listed: what it was given since the server started and may still have. Private ones of
+others and deleted ones are listed, by their IDs, to those who may read the audit log.`,
 		Example: "  strongroom host revoke h7x2",
 		Args:    cli.Takes("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -151,18 +153,25 @@ change the credentials that are listed: what it was given since the server start
 			if err != nil {
 				return err
 			}
-			t := cli.Table{Head: []string{"CREDENTIAL", "VERSION"}}
-			var names []string
-			for _, v := range r.VersionsHeld {
-				t.Add(v.Credential, v.Version)
-				names = append(names, v.Credential)
-			}
-			if len(names) == 0 {
-				a.Hint("%s is revoked; nothing is known that it held since the server started, but the audit log has all it was ever given: strongroom audit list --host %[1]s", r.Host)
-			} else {
-				a.Hint("%s is revoked; change what it held: %s", r.Host, strings.Join(names, ", "))
-			}
-			return a.Show(r, t)
+			return a.showRevoked(r)
 		},
 	}
+}
+
+func (a *app) showRevoked(r *api.HostRevoked) error {
+	t := cli.Table{Head: []string{"CREDENTIAL", "VERSION"}}
+	var names []string
+	for _, v := range r.VersionsHeld {
+		t.Add(v.Credential, v.Version)
+		names = append(names, v.Credential)
+	}
+	if len(names) > 0 {
+		a.Hint("%s is revoked; change what it held: %s", r.Host, strings.Join(names, ", "))
+	}
+	if r.PrivateHeld {
+		a.Hint("%s is revoked; it held credentials that are private to others, or deleted: who may read the audit log finds which with strongroom audit list --host %[1]s", r.Host)
+	} else if len(names) == 0 {
+		a.Hint("%s is revoked; nothing is known that it held since the server started, but the audit log has all it was ever given: strongroom audit list --host %[1]s", r.Host)
+	}
+	return a.Show(r, t)
 }

@@ -67,6 +67,15 @@ func (a *app) readToken(path string) (*secret.Buffer, error) {
 	return a.arena.From(b)
 }
 
+// withoutToken says that the token file which the environment names is missing, where it is.
+func withoutToken() string {
+	path := os.Getenv("STRONGROOM_TOKEN_FILE")
+	if _, err := os.Stat(path); path == "" || !errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return fmt.Sprintf("; STRONGROOM_TOKEN_FILE names %s, which is not there", path)
+}
+
 // recall reads what is remembered beside a token. It gives nil where that is
 // missing, damaged, or not about this token; without a token it stands for
 // itself, so that status and login know the server after logout.

@@ -48,10 +48,21 @@ var answers = map[string]string{
 	"DELETE /v1/applications/acme-erp":  `{"name":"acme-erp","outcome":"deleted","differences":[{"what":"auth types","removed":["basic"],"added":[]}]}`,
 
 	"GET /v1/credentials": `{"items":[{"name":"crm","kind":"app","application":"generic-rest","auth_type":"basic","owner":"alice","default":true,"version":2,` +
-		`"created":"2026-01-02T03:04:05Z","updated":"2026-01-03T03:04:05Z","expires":null,"disconnected":null,"health":"unknown","tags":{"env":"prod","a":"<b>\u001b[31m"}}]}`,
+		`"created":"2026-01-02T03:04:05Z","updated":"2026-01-03T03:04:05Z","expires":null,"disconnected":null,"health":"unknown","tags":{"env":"prod","a":"<b>\u001b[31m"}},` +
+		`{"name":"cut","kind":"app","application":"generic-rest","auth_type":"basic","owner":"alice","version":1,` +
+		`"created":"2026-01-02T03:04:05Z","updated":"2026-01-03T03:04:05Z","disconnected":"2026-01-04T03:04:05Z","health":"expiring","tags":{}}]}`,
+	"GET /v1/credentials/etl": `{"name":"etl","kind":"app","application":"generic-rest","auth_type":"client_certificate","version":1,"tags":{},"revision":2,"secret_fields":["private_key"],` +
+		`"fields":{"url":"https://crm.example.com","certificate":"-----BEGIN CERTIFICATE-----\nMIHUMIGHAgIQADAFBgMrZXAwHjENMAsGA1UECgwEQWNtZTENMAsGA1UEAwwEcm9v\ndDAeFw0yNjExMjIxMDA2MjFaFw0zNjExMTkxMDA2MjFaMA4xDDAKBgNVBAMMA2V0\nbDAqMAUGAytlcAMhADqZpTA6R+FeQvgq0HBRTFzxf+rEardDPIPTjtjbOX7PMAUG\nAytlcANBAPe3rl5/l/4NbGnV3zejm/X37aUsHfTTHGDhFCS0sLmnlnhn7HD190Pr\nL6iqy80TpYgCxgwvna5iP3wWdHMe4g4=\n-----END CERTIFICATE-----\n-----BEGIN CERTIFICATE-----\nMIIBQDCB86ADAgECAgIKGzAFBgMrZXAwHjENMAsGA1UECgwEQWNtZTENMAsGA1UE\nAwwEcm9vdDAgFw0yNjExMjIxMDA2MjBaGA8yMTI2MTAyOTEwMDYyMFowHjENMAsG\nA1UECgwEQWNtZTENMAsGA1UEAwwEcm9vdDAqMAUGAytlcAMhAGSDhA+DjGGk3FED\n+rFhB9lGEe1sEvGYxHdNb9z/1WYxo1MwUTAdBgNVHQ4EFgQUTecJUjscO2gSoj0P\neMB45VB452MwHwYDVR0jBBgwFoAUTecJUjscO2gSoj0PeMB45VB452MwDwYDVR0T\nAQH/BAUwAwEB/zAFBgMrZXADQQDIixZ7GBkDwa6fHCwtpuXuKhzEG4gowkDtVoXP\nqp8Ai6rRll2bvc6tJYRc9ja4liX+VB5mlQrBdFGEflfJjfsO\n-----END CERTIFICATE-----\n"}}`,
+	"GET /v1/credentials/damaged": `{"name":"damaged","kind":"app","application":"generic-rest","auth_type":"client_certificate","version":1,"tags":{},"revision":2,"fields":{"certificate":"none"},"secret_fields":[]}`,
 	"GET /v1/credentials/crm": `{"name":"crm","kind":"app","application":"generic-rest","auth_type":"basic","owner":"alice","default":true,"version":2,` +
 		`"created":"2026-01-02T03:04:05Z","updated":"2026-01-03T03:04:05Z","expires":null,"disconnected":null,"health":"unknown","tags":{},"revision":7,"description":"","requestable":false,` +
 		`"fields":{"url":"https://crm.example.com"},"secret_fields":["bin","password"]}`,
+	"GET /v1/applications/gitlab": `{"name":"gitlab","title":"GitLab","category":"source-code","auth_types":["access_token","oauth2"],"source":"built-in","revision":1,"expires_days":{"access_token":365},` +
+		`"definition":{"docs":["https://docs.gitlab.com/api/","https://docs.gitlab.com/cli/"],"origins":["https://{site}.gitlab.com"],"fields":[{"name":"url","origin":true},{"name":"site"}],` +
+		`"auth_types":[{"type":"access_token","title":"Personal access token","fields":[{"name":"mirror","origin":true}]},{"type":"oauth2","origins":["https://login.gitlab.com"]}]},` +
+		`"fields":{"access_token":[{"name":"token","secret":true,"required":true,"help":"the token"},{"name":"url","secret":false,"required":false,"default":"https://gitlab.com","help":"the instance"}],"oauth2":[]}}`,
+	"GET /v1/credentials/lab":          `{"name":"lab","kind":"app","application":"gitlab","auth_type":"access_token","version":1,"expires":"2027-11-22T13:00:00Z","tags":{},"revision":2,"fields":{"url":"https://gitlab.com"},"secret_fields":["token"]}`,
+	"GET /v1/credentials/lab-app":      `{"name":"lab-app","kind":"app","application":"gitlab","auth_type":"oauth2","version":1,"expires":"2027-11-22T13:00:00Z","tags":{},"revision":2,"fields":{},"secret_fields":[]}`,
 	"GET /v1/credentials/secret":       `{"name":"secret","kind":"app","version":1,"tags":{},"revision":2,"fields":{},"secret_fields":[]}`,
 	"GET /v1/credentials/alice%2Fown":  `{"name":"alice/own","kind":"custom","owner":"alice","version":1,"tags":{},"revision":3,"fields":{},"secret_fields":["PIN"]}`,
 	"GET /v1/credentials/crm/versions": `{"items":[{"version":2,"current":true,"created":"2026-01-03T03:04:05Z","created_by":"alice","origins":["https://crm.example.com:443"]}]}`,
@@ -97,7 +108,7 @@ func (s *scriptServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		apitest.Answer(w, 200, api.Seal{})
 		return
 	case s.exists("sealed"):
-		apitest.Refuse(w, 503, api.CodeSealed, "the server is sealed")
+		apitest.Refuse(w, 503, api.CodeSealed, "the vault is sealed")
 		return
 	case what == "POST /v1/login":
 		s.login(w, sent)
@@ -212,6 +223,10 @@ func (s *scriptServer) answer(w http.ResponseWriter, r *http.Request, what strin
 			s.tb.Error(err)
 		}
 		apitest.Answer(w, 200, out)
+	case what == "POST /v1/credentials" && strings.Contains(string(body), `"lab"`), what == "PATCH /v1/credentials/lab":
+		apitest.Answer(w, 200, json.RawMessage(answers["GET /v1/credentials/lab"]))
+	case what == "PATCH /v1/credentials/lab-app":
+		apitest.Answer(w, 200, json.RawMessage(answers["GET /v1/credentials/lab-app"]))
 	case what == "POST /v1/credentials", r.Method == http.MethodPatch:
 		apitest.Answer(w, 200, json.RawMessage(answers["GET /v1/credentials/crm"]))
 	case what == "POST /v1/explain" && strings.Contains(string(body), `"user":"etl"`):

@@ -42,7 +42,7 @@ func (w *authority) read(a *app, f *pflag.FlagSet) (with api.Authority, err erro
 	}()
 	switch {
 	case f.Changed("key-file"):
-		if with.KeyFile, err = a.arena.ReadFile(w.keyFile, maxKeyFile); err != nil {
+		if with.KeyFile, err = api.ReadKeyFile(a.arena, w.keyFile); err != nil {
 			return with, cli.Usagef("--key-file: %w", err)
 		}
 	case f.Changed("passphrase"):

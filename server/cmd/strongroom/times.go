@@ -9,6 +9,7 @@ import (
 
 var (
 	errTime     = cli.Usagef("wanted is a time such as 2027-01-31T12:00:00Z, a date such as 2027-01-31, or a duration such as 90d or 12h")
+	errEnd      = cli.Usagef("wanted is a time such as 2027-01-31T12:00:00Z, a date such as 2027-01-31, a duration such as 90d or 12h, or never")
 	errDuration = cli.Usagef("wanted is a duration such as 90d, 12h or 15m")
 )
 
@@ -33,8 +34,9 @@ func parseTime(text string, now time.Time, back bool) (time.Time, error) {
 
 // timeFlag is a flag that takes a time; nil where it was not given.
 type timeFlag struct {
-	at   *time.Time
-	back bool
+	at    *time.Time
+	back  bool
+	never bool // it takes the word never, which is the zero time
 }
 
 func (f *timeFlag) Type() string { return "time" }
@@ -47,7 +49,14 @@ func (f *timeFlag) String() string {
 }
 
 func (f *timeFlag) Set(text string) error {
+	if f.never && text == "never" {
+		f.at = &time.Time{}
+		return nil
+	}
 	t, err := parseTime(text, time.Now(), f.back)
+	if err != nil && f.never {
+		return errEnd
+	}
 	if err != nil {
 		return err
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/strongroom/strongroom/shared/secret"
 )
 
-// maxKeyFile is more than any key file, passphrase or share has.
-const maxKeyFile = 4 << 10
+// maxShort is more than any passphrase or share has.
+const maxShort = 4 << 10
 
 func (a *app) status() *cobra.Command {
 	return &cobra.Command{
@@ -82,7 +82,7 @@ the last one; --reset has it forget those that are in, before it takes the share
 			case changed("key-file") && changed("passphrase"), changed("key-file") && changed("share"), changed("passphrase") && changed("share"):
 				err = cli.Usagef("--key-file, --passphrase and --share: give one of them")
 			case changed("key-file"):
-				if with.KeyFile, err = a.arena.ReadFile(keyFile, maxKeyFile); err != nil {
+				if with.KeyFile, err = api.ReadKeyFile(a.arena, keyFile); err != nil {
 					err = cli.Usagef("--key-file: %w", err)
 				}
 			case changed("passphrase"):
@@ -111,9 +111,9 @@ the last one; --reset has it forget those that are in, before it takes the share
 // readShort refuses what the server would not take, before it is sent.
 func readShort(values *cli.Values, flag, text string) (*secret.Buffer, error) {
 	b, err := values.Secret(flag, text)
-	if err == nil && (b.Len() == 0 || b.Len() > maxKeyFile) {
+	if err == nil && (b.Len() == 0 || b.Len() > maxShort) {
 		b.Wipe()
-		return nil, cli.Usagef("%s: wanted are 1 to %d bytes", flag, maxKeyFile)
+		return nil, cli.Usagef("%s: wanted are 1 to %d bytes", flag, maxShort)
 	}
 	return b, err
 }

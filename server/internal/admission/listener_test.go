@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// patience is how long is waited for what must come; it is only ever waited out by a test that fails.
+const patience = time.Minute
+
 // door is a bounded listener whose connections all read, as a server's do.
 type door struct {
 	t        *testing.T
@@ -57,7 +60,7 @@ func (d *door) read(c *Conn) chan error {
 	d.t.Helper()
 	over := make(chan error, 1)
 	go func() { _, err := c.Read(make([]byte, 1)); over <- err }()
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		d.listener.mu.Lock()
 		waiting := c.inAll != nil
 		d.listener.mu.Unlock()
@@ -76,7 +79,7 @@ func (d *door) enters(last byte) (net.Conn, *Conn) {
 	select {
 	case s := <-d.accepted:
 		return c, s
-	case <-time.After(5 * time.Second):
+	case <-time.After(patience):
 		d.t.Fatal("a connection was not let in")
 	}
 	return nil, nil
@@ -85,7 +88,7 @@ func (d *door) enters(last byte) (net.Conn, *Conn) {
 // closed says whether the server closed it, of which the client learns.
 func closed(t *testing.T, c net.Conn) bool {
 	t.Helper()
-	check(t, c.SetReadDeadline(time.Now().Add(5*time.Second)))
+	check(t, c.SetReadDeadline(time.Now().Add(patience)))
 	_, err := c.Read(make([]byte, 1))
 	var late net.Error
 	return err != nil && !(errors.As(err, &late) && late.Timeout())
@@ -122,7 +125,7 @@ func TestWhoGivesWay(t *testing.T) {
 	if _, err := later.Write([]byte("x")); err != nil { // it speaks, and is answered slowly
 		t.Error(err)
 	}
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		d.listener.mu.Lock()
 		heard := s2.inAll == nil
 		d.listener.mu.Unlock()
@@ -203,13 +206,12 @@ func TestFlood(t *testing.T) {
 		if _, err := honest.Write([]byte("x")); err != nil {
 			return "", err
 		}
-		check(t, honest.SetReadDeadline(time.Now().Add(5*time.Second)))
+		check(t, honest.SetReadDeadline(time.Now().Add(patience)))
 		b, err := io.ReadAll(honest)
 		return string(b), err
 	}
 	answer, err := ask()
-	for tries := 0; answer != "x" && tries < 5; tries++ {
-		time.Sleep(50 * time.Millisecond)
+	for end := time.Now().Add(patience); answer != "x" && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		answer, err = ask()
 	}
 	if err != nil || answer != "x" {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/strongroom/strongroom/server/internal/barrier"
 	"github.com/strongroom/strongroom/server/internal/store"
+	"github.com/strongroom/strongroom/server/internal/store/storetest"
 	"github.com/strongroom/strongroom/shared/secret"
 )
 
@@ -36,7 +37,7 @@ func newServer(t *testing.T) *testServer {
 		t.Fatal(err)
 	}
 	db := openStore(t, s.folder, store.Create)
-	if s.vault, err = barrier.Create(db, s.arena, s.root, testVault); err != nil {
+	if s.vault, err = barrier.Create(storetest.Rerun(t, db), s.arena, s.root, testVault); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.vault.Close)
@@ -88,7 +89,7 @@ func segments(files map[string][]byte) (names []string) {
 func (s *testServer) reconcile(i image) (*Log, *barrier.Barrier, error) {
 	s.t.Helper()
 	db := openStore(s.t, folder(s.t, i.store), store.Open)
-	vault, err := barrier.Open(db, s.arena, s.root, testVault)
+	vault, err := barrier.Open(storetest.Rerun(s.t, db), s.arena, s.root, testVault)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -6,12 +6,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strongroom/strongroom/shared/checkpoint"
+	"github.com/strongroom/strongroom/shared/checkpoint/merkletest"
 )
 
 // promise makes the checkpoints of a log, which end with the test.
@@ -50,7 +53,7 @@ func TestCheckpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	leaves := naiveLeaves(t, l.dir)
-	want := checkpoint.Checkpoint{Origin: strings.SplitN(l.LogKey(), "+", 2)[0], Size: 5, Root: naiveRoot(leaves), Epoch: 3}
+	want := checkpoint.Checkpoint{Origin: strings.SplitN(l.LogKey(), "+", 2)[0], Size: 5, Root: merkletest.Root(leaves), Epoch: 3}
 	if got, err := checkpoint.Parse(l.LogKey(), text); err != nil || got != want {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
@@ -66,47 +69,49 @@ func TestCheckpoint(t *testing.T) {
 // TestCheckpointsAsTheLogGrows: one signature an interval, the file with it, and the last when they end.
 func TestCheckpointsAsTheLogGrows(t *testing.T) {
 	t.Parallel()
-	l := newLog(t, 2000)
-	l.add(2)
-	c := l.promise(l.Log, 1, 20*time.Millisecond)
-	grown := make(chan struct{}, 100)
-	c.OnGrowth(func() { grown <- struct{}{} })
-	if c.Latest().Size != 2 || l.promised(l.dir).Size != 2 {
-		t.Errorf("it begins with %d entries, the file with %d", c.Latest().Size, l.promised(l.dir).Size)
-	}
-	l.add(3)
-	select {
-	case <-grown:
-	case <-time.After(10 * time.Second):
-		t.Fatal("there is no checkpoint of a log that grew")
-	}
-	text := string(c.Latest().Text)
-	time.Sleep(100 * time.Millisecond)
-	if string(c.Latest().Text) != text || len(grown) > 1 {
-		t.Errorf("a log that does not grow is signed again")
-	}
-	latest, proof, err := c.From(t.Context(), 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before := checkpoint.Checkpoint{Origin: latest.Origin, Size: 2, Root: naiveRoot(naiveLeaves(t, l.dir)[:2]), Epoch: 1}
-	if err := latest.Extends(before, proof); err != nil || latest.Size < 3 {
-		t.Errorf("of %d entries: %v", latest.Size, err)
-	}
-
-	quiet := l.promise(l.Log, 1, time.Hour)
-	l.add(4)
-	if quiet.Latest().Size != 5 {
-		t.Errorf("it was signed again within the hour")
-	}
-	quiet.Close()
-	if got := l.promised(l.dir).Size; got != 9 {
-		t.Errorf("at its end the file is of %d entries, want 9", got)
-	}
-	if _, err := quiet.signNow(); !errors.Is(err, ErrClosed) {
-		t.Errorf("after its end it signs: %v", err)
-	}
-	quiet.Close() // again
+	synctest.Test(t, func(t *testing.T) {
+		l := newLog(t, 2000)
+		l.add(2)
+		c := l.promise(l.Log, 1, time.Minute)
+		var grown atomic.Int32
+		c.OnGrowth(func() { grown.Add(1) })
+		demand := func(when string, size uint64, times int32) {
+			t.Helper()
+			synctest.Wait()
+			if c.Latest().Size != size || l.promised(l.dir).Size != size || grown.Load() != times {
+				t.Errorf("%s there are %d entries, in the file %d, told %d times; want %d, %d times",
+					when, c.Latest().Size, l.promised(l.dir).Size, grown.Load(), size, times)
+			}
+		}
+		demand("at its beginning", 2, 0)
+		time.Sleep(10 * time.Second)
+		l.add(3)
+		demand("within the interval", 2, 0)
+		time.Sleep(time.Minute)
+		demand("an interval later", 5, 1)
+		text := string(c.Latest().Text)
+		time.Sleep(time.Hour)
+		demand("as it does not grow", 5, 1)
+		if string(c.Latest().Text) != text {
+			t.Errorf("a log that does not grow is signed again")
+		}
+		latest, proof, err := c.From(t.Context(), 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := checkpoint.Checkpoint{Origin: latest.Origin, Size: 2, Root: merkletest.Root(naiveLeaves(t, l.dir)[:2]), Epoch: 1}
+		if err := latest.Extends(before, proof); err != nil {
+			t.Errorf("of %d entries: %v", latest.Size, err)
+		}
+		l.add(4)
+		demand("before its end", 5, 1)
+		c.Close()
+		demand("at its end", 9, 1)
+		if _, err := c.signNow(); !errors.Is(err, ErrClosed) {
+			t.Errorf("after its end it signs: %v", err)
+		}
+		c.Close() // again
+	})
 }
 
 // TestLogThatWasPutBack: what agents and the file have seen finds it out.
@@ -266,10 +271,10 @@ func TestCheckExtends(t *testing.T) {
 		add(t, fork)
 	}
 	empty := seen
-	empty.Size, empty.Root = 0, tlog.Hash(naiveRoot(nil))
+	empty.Size, empty.Root = 0, tlog.Hash(merkletest.Root(nil))
 	other := seen
 	other.Root[3] ^= 1
-	now := checkpoint.Checkpoint{Size: 42, Root: naiveRoot(naiveLeaves(t, l.dir))}
+	now := checkpoint.Checkpoint{Size: 42, Root: merkletest.Root(naiveLeaves(t, l.dir))}
 	for _, test := range []struct {
 		what string
 		dir  string

@@ -32,7 +32,7 @@ type Entry struct {
 	Job     string    `json:"job"` // as the agent claims it
 	Outcome Outcome   `json:"outcome"`
 	Reason  string    `json:"reason"`
-	From    string    `json:"from"` // the network address of the person who asked, without port; empty: nobody did, or it is not known
+	From    string    `json:"from"` // the network address of the person or host that asked, without port; empty: nobody did, or it is not known
 }
 
 // conclude gives the entry of an intent how its change ended: what was not committed was refused or failed.

@@ -100,7 +100,7 @@ func TestFailureReachesEveryWriter(t *testing.T) {
 	}
 	l.breakFile(w)
 
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var group sync.WaitGroup
 	write := func() {

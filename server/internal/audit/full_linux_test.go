@@ -14,6 +14,7 @@ import (
 
 	"github.com/strongroom/strongroom/server/internal/barrier"
 	"github.com/strongroom/strongroom/server/internal/store"
+	"github.com/strongroom/strongroom/server/internal/store/storetest"
 	"github.com/strongroom/strongroom/test/kit"
 )
 
@@ -38,17 +39,17 @@ func newFullServer(t *testing.T, bytes int64) *fullServer {
 		t.Fatal(err)
 	}
 	s.db = openStore(t, disk, store.Create)
-	if s.vault, err = barrier.Create(s.db, s.arena, s.root, testVault); err != nil {
+	if s.vault, err = barrier.Create(storetest.Rerun(t, s.db), s.arena, s.root, testVault); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.vault.Close)
 	return s
 }
 
-// reopen opens the log in the disk's folder with its reserve.
+// reopen opens the log in the disk's folder with its reserve. Its clock stands still: no minute of a refusal is over.
 func (s *fullServer) reopen() {
 	s.t.Helper()
-	log, err := openWith(s.dir, s.arena, segmentLimit, time.Now, s.ballast)
+	log, err := openWith(s.dir, s.arena, segmentLimit, (&handClock{now: testStart}).time, s.ballast)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -27,6 +27,7 @@ type Log struct {
 	desc  *description
 	arena *secret.Arena
 	limit int64 // bytes of a segment; tests make it small
+	cut   int64 // bytes that Open cut off
 	now   func() time.Time
 
 	reserve  *reserve // nil: no room is kept
@@ -101,7 +102,7 @@ func openWith(dir string, a *secret.Arena, limit int64, now func() time.Time, re
 		room:     limit - headerSize,
 	}
 	l.work.L = &l.mu
-	cut, err := l.recoverFiles()
+	l.cut, err = l.recoverFiles()
 	if err != nil {
 		return nil, fmt.Errorf("audit log: %w", err)
 	}
@@ -114,14 +115,14 @@ func openWith(dir string, a *secret.Arena, limit int64, now func() time.Time, re
 		l.reserve = openReserve(reserve, l.clock)
 	}
 	go l.write()
-	if cut == 0 {
+	if l.cut == 0 {
 		return l, nil
 	}
 	_, err = l.Append(context.Background(), Entry{
 		Actor:   "system",
 		Action:  "log.recover",
 		Outcome: Allowed,
-		Reason:  fmt.Sprintf("cut %d bytes of an unfinished write after entry %d", cut, l.durable),
+		Reason:  fmt.Sprintf("cut %d bytes of an unfinished write after entry %d", l.cut, l.durable),
 	})
 	if err != nil {
 		_ = l.Close() // says the same
@@ -207,6 +208,9 @@ func (l *Log) Append(ctx context.Context, e Entry) (seq uint64, err error) {
 // Reserved is nil while the room that OpenReserved keeps is there. Otherwise it says why not: ErrNoSpace if it was given
 // up for an action that needed it.
 func (l *Log) Reserved() error { return l.reserve.state() }
+
+// Recovered is how many bytes of an unfinished batch Open cut off.
+func (l *Log) Recovered() int64 { return l.cut }
 
 // Size is the number of durable entries, and the seq of the last.
 func (l *Log) Size() uint64 {

@@ -76,7 +76,7 @@ func ticking() func() time.Time {
 	}
 }
 
-// add appends entries whose targets are numbered.
+// add appends entries whose targets are numbered, and waits until they are in the tree, as what signs it does not.
 func (l *testLog) add(n int) {
 	l.t.Helper()
 	for range n {
@@ -88,6 +88,9 @@ func add(t testing.TB, l *Log) {
 	t.Helper()
 	e := Entry{Actor: "alice", Action: "credential.read", Target: fmt.Sprintf("c%d", l.Size()+1), Outcome: Allowed}
 	if _, err := l.Append(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.snapshot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }

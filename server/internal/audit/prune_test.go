@@ -16,6 +16,7 @@ import (
 
 	"github.com/strongroom/strongroom/server/internal/barrier"
 	"github.com/strongroom/strongroom/shared/checkpoint"
+	"github.com/strongroom/strongroom/shared/checkpoint/merkletest"
 )
 
 // agedServer has some hundred entries, the clock a second later at each, with a change near the beginning and one near
@@ -81,12 +82,12 @@ func (s *agedServer) promisesHold(l *Log, leaves [][]byte) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if want := naiveRoot(leaves); report.Size != uint64(len(leaves)) || report.Root != want {
+	if want := merkletest.Root(leaves); report.Size != uint64(len(leaves)) || report.Root != want {
 		s.t.Fatalf("offline there are %d entries, want %d, or another root", report.Size, len(leaves))
 	}
 	for _, c := range s.seen {
 		proof, err := l.Consistency(s.t.Context(), c.Size, uint64(len(leaves)))
-		if err != nil || !slices.Equal(proof, naiveProof(int(c.Size), leaves, true)) {
+		if err != nil || !slices.Equal(proof, merkletest.Proof(int(c.Size), leaves)) {
 			s.t.Errorf("from %d entries: %v, or another proof", c.Size, err)
 		}
 		if err := report.Extends(c); err != nil {
@@ -108,7 +109,7 @@ func TestPrune(t *testing.T) {
 	before := files(t, s.dir)
 	p := s.prune(s.promises, s.vault, 120*time.Second)
 	after := files(t, s.dir)
-	if p.Size < 50 || p.Size > 220 || p.Root != naiveRoot(s.leaves[:p.Size]) {
+	if p.Size < 50 || p.Size > 220 || p.Root != merkletest.Root(s.leaves[:p.Size]) {
 		t.Fatalf("%d entries of %d are pruned", p.Size, len(s.leaves))
 	}
 	s.leaves = append(slices.Clone(s.leaves[:p.Size]), naiveLeaves(t, s.dir)...) // with the entry of the pruning
@@ -297,7 +298,7 @@ func TestForgedPruning(t *testing.T) {
 		return text
 	}
 	shorter, elsewhere, unlike := p, p, p
-	shorter.Size, shorter.Root = view.segments[1].first-1, [32]byte(naiveRoot(s.leaves[:view.segments[1].first-1]))
+	shorter.Size, shorter.Root = view.segments[1].first-1, [32]byte(merkletest.Root(s.leaves[:view.segments[1].first-1]))
 	elsewhere.Size++
 	unlike.Root[3]++
 	for name, forged := range map[string]map[string][]byte{

@@ -136,7 +136,9 @@ func TestReserveThatIsBusy(t *testing.T) {
 		if s.Reserved() == nil {
 			return ErrNoSpace
 		}
+		s.reserve.mu.Lock()
 		s.reserve.timer.Stop()
+		s.reserve.mu.Unlock()
 		s.reserve.tick()
 		s.demandReserve(0)
 		return nil

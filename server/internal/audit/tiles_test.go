@@ -14,55 +14,8 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strongroom/strongroom/shared/checkpoint"
+	"github.com/strongroom/strongroom/shared/checkpoint/merkletest"
 )
-
-// The functions of RFC 6962, 2.1, written from its text and slow: they share nothing with the code under test.
-
-func splitAt(n int) int {
-	k := 1
-	for 2*k < n {
-		k *= 2
-	}
-	return k
-}
-
-func naiveRoot(leaves [][]byte) tlog.Hash {
-	switch len(leaves) {
-	case 0:
-		return sha256.Sum256(nil)
-	case 1:
-		return sha256.Sum256(append([]byte{0}, leaves[0]...))
-	}
-	k := splitAt(len(leaves))
-	left, right := naiveRoot(leaves[:k]), naiveRoot(leaves[k:])
-	return sha256.Sum256(append(append([]byte{1}, left[:]...), right[:]...))
-}
-
-func naivePath(m int, leaves [][]byte) []tlog.Hash {
-	if len(leaves) == 1 {
-		return nil
-	}
-	k := splitAt(len(leaves))
-	if m < k {
-		return append(naivePath(m, leaves[:k]), naiveRoot(leaves[k:]))
-	}
-	return append(naivePath(m-k, leaves[k:]), naiveRoot(leaves[:k]))
-}
-
-func naiveProof(m int, leaves [][]byte, whole bool) []tlog.Hash {
-	n := len(leaves)
-	if m == n {
-		if whole {
-			return nil
-		}
-		return []tlog.Hash{naiveRoot(leaves)}
-	}
-	k := splitAt(n)
-	if m <= k {
-		return append(naiveProof(m, leaves[:k], whole), naiveRoot(leaves[k:]))
-	}
-	return append(naiveProof(m-k, leaves[k:], false), naiveRoot(leaves[:k]))
-}
 
 // naiveLeaves takes the leaves out of the files as the comments in frame.go and segment.go say.
 func naiveLeaves(t testing.TB, dir string) (leaves [][]byte) {
@@ -115,7 +68,7 @@ func TestProofsOfALog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(again.tiles) != 4 || !slices.Equal(view.tiles, again.tiles) || view.tiles[3] != naiveRoot(leaves[768:1024]) {
+	if len(again.tiles) != 4 || !slices.Equal(view.tiles, again.tiles) || view.tiles[3] != merkletest.Root(leaves[768:1024]) {
 		t.Errorf("tiles: %d of the writer, %d after opening", len(view.tiles), len(again.tiles))
 	}
 	for _, log := range []*Log{l.Log, again} {
@@ -128,10 +81,10 @@ func TestProofsOfALog(t *testing.T) {
 					}
 					continue
 				}
-				if err != nil || !slices.Equal(got, naiveProof(int(from), leaves[:to], true)) {
+				if err != nil || !slices.Equal(got, merkletest.Proof(int(from), leaves[:to])) {
 					t.Fatalf("from %d to %d: %v, %v", from, to, got, err)
 				}
-				if err := tlog.CheckTree(got, int64(to), naiveRoot(leaves[:to]), int64(from), naiveRoot(leaves[:from])); err != nil {
+				if err := tlog.CheckTree(got, int64(to), merkletest.Root(leaves[:to]), int64(from), merkletest.Root(leaves[:from])); err != nil {
 					t.Errorf("from %d to %d: %v", from, to, err)
 				}
 			}
@@ -144,7 +97,7 @@ func TestProofsOfALog(t *testing.T) {
 					continue
 				}
 				p, err := n.prove(l.arena, l.keys, seq, to)
-				if err != nil || !slices.EqualFunc(p.Inclusion, checkpoint.Raw(naivePath(int(seq-1), leaves[:to])), bytes.Equal) {
+				if err != nil || !slices.EqualFunc(p.Inclusion, checkpoint.Raw(merkletest.Path(int(seq-1), leaves[:to])), bytes.Equal) {
 					t.Fatalf("entry %d in %d: %v", seq, to, err)
 				}
 			}
@@ -167,7 +120,7 @@ func TestProofsAsALogGrows(t *testing.T) {
 		size := l.Size()
 		leaves := naiveLeaves(t, l.dir)
 		for _, from := range []uint64{3, size - 29, size - 1} {
-			if got, err := l.Consistency(t.Context(), from, size); err != nil || !slices.Equal(got, naiveProof(int(from), leaves, true)) {
+			if got, err := l.Consistency(t.Context(), from, size); err != nil || !slices.Equal(got, merkletest.Proof(int(from), leaves)) {
 				t.Fatalf("from %d to %d: %v, %v", from, size, got, err)
 			}
 		}

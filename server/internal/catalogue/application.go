@@ -39,7 +39,7 @@ type Auth struct {
 	Origins     []string             `yaml:"origins" json:"origins,omitempty"`           // in the place of the application's
 	Env         map[string]string    `yaml:"env" json:"env,omitempty"`                   // variable to field
 	Validate    *Request             `yaml:"validate" json:"validate,omitempty"`         // in the place of the application's
-	ExpiresDays int                  `yaml:"expires_days" json:"expires_days,omitempty"` // 0: no end is known
+	ExpiresDays int                  `yaml:"expires_days" json:"expires_days,omitempty"` // of a new value; 0: no end is known
 }
 
 // Field is a field that the application adds to those of the auth type, or what it says differently of one of them.

@@ -18,6 +18,8 @@ const (
 	maxScopes   = 64
 	maxURL      = 1024 // bytes of a URL's template, and of one that goes on a request
 	maxTemplate = 8192 // bytes of a file's template
+
+	maxExpiresDays = 36500
 )
 
 // checkCounts bounds every list, before anything is done with their members.

@@ -17,11 +17,27 @@ func listed(n int, member string) string {
 	return strings.Join(out, ", ")
 }
 
+// The beginnings of files: of every one, and of one that would do.
+const (
+	head  = "name: x\ntitle: X\ncategory: c\n"
+	basic = head + "auth_types: [{type: basic}]\norigins: [\"https://a.example\"]\n"
+)
+
+// wantBound parses a file with as much as may be at a member of it, and one with one more, of which complaint says so.
+func wantBound(t *testing.T, at string, may int, file func(n int) string, complaint string) {
+	t.Helper()
+	if _, err := Parse([]byte(file(may))); err != nil {
+		t.Errorf("%s: %d: %v", at, may, err)
+	}
+	want := fmt.Sprintf(complaint, at, may+1, may)
+	if _, err := Parse([]byte(file(may + 1))); err == nil || err.Error() != want {
+		t.Errorf("%s: %d: %v", at, may+1, err)
+	}
+}
+
 // What a file may cost is bounded by what may be in it: the first number is taken, one more is not.
 func TestCountsAreBounded(t *testing.T) {
 	t.Parallel()
-	const head = "name: x\ntitle: X\ncategory: c\n"
-	const basic = head + "auth_types: [{type: basic}]\norigins: [\"https://a.example\"]\n"
 	const oauth = head + "auth_types: [{type: oauth2}]\noauth2: {token_url: \"https://a.example/t\", "
 	const probe = "validate: {method: GET, url: \"https://a.example/\", "
 	for _, v := range []struct {
@@ -43,13 +59,8 @@ func TestCountsAreBounded(t *testing.T) {
 		{"oauth2.scopes", oauth + "grants: [client_credentials], scopes: [", "s#", "]}", 64},
 		{"oauth2.authorize_params", oauth + "grants: [client_credentials], authorize_params: {", "p#: v", "}}", 16},
 	} {
-		if _, err := Parse([]byte(v.before + listed(v.may, v.member) + v.after)); err != nil {
-			t.Errorf("%s: %d: %v", v.at, v.may, err)
-		}
-		want := fmt.Sprintf("%s: there are %d, at most %d are taken", v.at, v.may+1, v.may)
-		if _, err := Parse([]byte(v.before + listed(v.may+1, v.member) + v.after)); err == nil || err.Error() != want {
-			t.Errorf("%s: %d: %v", v.at, v.may+1, err)
-		}
+		file := func(n int) string { return v.before + listed(n, v.member) + v.after }
+		wantBound(t, v.at, v.may, file, "%s: there are %d, at most %d are taken")
 	}
 	for at, text := range map[string]string{
 		"auth_types":    head + "auth_types: [" + listed(17, "{type: basic}") + "]",
@@ -65,9 +76,6 @@ func TestCountsAreBounded(t *testing.T) {
 
 func TestTemplatesAreBounded(t *testing.T) {
 	t.Parallel()
-	const head = "name: x\ntitle: X\ncategory: c\n"
-	const basic = head + "auth_types: [{type: basic}]\norigins: [\"https://a.example\"]\n"
-	long := func(n int, begin string) string { return begin + strings.Repeat("a", n-len(begin)) }
 	for _, v := range []struct {
 		at, before, begin, after string
 		may                      int
@@ -80,13 +88,8 @@ func TestTemplatesAreBounded(t *testing.T) {
 		{"oauth2.token_url", head + "auth_types: [{type: oauth2}]\noauth2: {grants: [client_credentials], token_url: \"", "https://a.example/", "\"}", 1024},
 		{"files[0].template", basic + "files: [{path: p, type: basic, template: \"", "", "\"}]", 8192},
 	} {
-		if _, err := Parse([]byte(v.before + long(v.may, v.begin) + v.after)); err != nil {
-			t.Errorf("%s: %d: %v", v.at, v.may, err)
-		}
-		want := fmt.Sprintf("%s: it is %d bytes long, at most %d are taken", v.at, v.may+1, v.may)
-		if _, err := Parse([]byte(v.before + long(v.may+1, v.begin) + v.after)); err == nil || err.Error() != want {
-			t.Errorf("%s: %d: %v", v.at, v.may+1, err)
-		}
+		file := func(n int) string { return v.before + v.begin + strings.Repeat("a", n-len(v.begin)) + v.after }
+		wantBound(t, v.at, v.may, file, "%s: it is %d bytes long, at most %d are taken")
 	}
 }
 

@@ -124,19 +124,30 @@ func (a Application) auth(t credential.AuthType) Auth {
 }
 
 // Fields returns all fields of a credential of auth type t: the type's own as the application has them, then the
-// application's.
+// application's. Where the application says itself how its requests carry the secret, those of the type that would say so
+// are left out, unless the application names them.
 func (a Application) Fields(t credential.AuthType) ([]credential.Field, error) {
 	if !slices.Contains(a.AuthTypes, t) {
 		return nil, fmt.Errorf("%w auth type %q: %s takes %v", credential.ErrInvalid, t, a.Name, a.AuthTypes)
 	}
 	fields := t.Fields()
-	for _, f := range slices.Concat(a.auth(t).Own, a.Own) {
+	auth := a.auth(t)
+	own := slices.Concat(auth.Own, a.Own)
+	if auth.Inject.Placed() {
+		fields = slices.DeleteFunc(fields, func(f credential.Field) bool {
+			return f.Place && !slices.ContainsFunc(own, func(g Field) bool { return g.Name == f.Name })
+		})
+	}
+	for _, f := range own {
 		i := indexOf(fields, f.Name)
 		if i < 0 {
 			fields = append(fields, credential.Field{Name: f.Name})
 			i = len(fields) - 1
 		}
 		f.over(&fields[i])
+	}
+	if i := indexOf(fields, "grant"); t == credential.OAuth2 && a.OAuth2 != nil && !slices.Contains(a.OAuth2.Grants, fields[i].Default) {
+		fields[i].Default = "" // the type's own, which the application does not take
 	}
 	return fields, nil
 }
@@ -195,7 +206,7 @@ func (a Application) origins(auth Auth) (templates []string, fields []Field) {
 }
 
 // Probe is the request that shows whether a credential of auth type t is good; nil where there is none. Its URL is
-// filled with [Application.Filled] fields by [Application.ProbeURL].
+// filled by [Application.ProbeURL].
 func (a Application) Probe(t credential.AuthType) *Request {
 	auth := a.auth(t)
 	switch {
@@ -224,8 +235,8 @@ func (a Application) ProbeURL(t credential.AuthType, plain map[string]string) (s
 	return text, err
 }
 
-// Filled gives the plain fields of a credential with the application's defaults in the place of absent ones, as
-// requests need them.
+// Filled gives the plain fields of a credential with the application's defaults in the place of absent ones, as a version
+// has them that is made now.
 func (a Application) Filled(t credential.AuthType, plain map[string]string) map[string]string {
 	fields, err := a.Fields(t)
 	if err != nil {
@@ -241,16 +252,26 @@ func (a Application) Injection(t credential.AuthType) credential.Injection { ret
 // takes.
 func (a Application) Environment(t credential.AuthType) map[string]string { return a.auth(t).Env }
 
-// DefaultExpiry is how long the application's credentials of auth type t last where nothing else is known; 0: no end.
+// DefaultExpiry is how long the application's credentials of auth type t last where nothing else is known; 0: no end. A
+// certificate says itself when it ends.
 func (a Application) DefaultExpiry(t credential.AuthType) time.Duration {
+	if t == credential.ClientCertificate {
+		return 0
+	}
 	return time.Duration(a.auth(t).ExpiresDays) * 24 * time.Hour
 }
 
-// fill gives the plain fields with defaults in the place of those that are absent.
+// fill gives the plain fields that there are, and defaults in the place of those that are absent or empty. What is not
+// among the fields stays, for whoever checks them to name.
 func fill(fields []credential.Field, plain map[string]string) map[string]string {
-	out := map[string]string{}
+	out := make(map[string]string, len(fields))
+	for name, text := range plain {
+		if text != "" {
+			out[name] = text
+		}
+	}
 	for _, f := range fields {
-		if out[f.Name] = plain[f.Name]; out[f.Name] == "" {
+		if f.Default != "" && !f.Secret && out[f.Name] == "" {
 			out[f.Name] = f.Default
 		}
 	}

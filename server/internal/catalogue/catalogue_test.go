@@ -67,6 +67,38 @@ func builtIn(t testing.TB) *Catalogue {
 	return c
 }
 
+func get(t testing.TB, c *Catalogue, name string) Application {
+	t.Helper()
+	app, err := c.Get(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return app
+}
+
+// getAuth is get for a name such as "jira basic".
+func getAuth(t testing.TB, c *Catalogue, name string) (Application, credential.AuthType) {
+	t.Helper()
+	application, auth, _ := strings.Cut(name, " ")
+	return get(t, c, application), credential.AuthType(auth)
+}
+
+// wantTargets checks where values may be sent to, and the request that shows whether they are good; "" is none.
+func wantTargets(t *testing.T, app Application, auth credential.AuthType, plain map[string]string, origins, probe string) {
+	t.Helper()
+	got, err := app.Origins(auth, plain)
+	var texts []string
+	for _, o := range got {
+		texts = append(texts, o.String())
+	}
+	if text := strings.Join(texts, " "); err != nil || text != origins {
+		t.Errorf("%s with %s: origins %s, %v; want %s", app.Name, auth, text, err, origins)
+	}
+	if got, err := app.ProbeURL(auth, plain); got != probe || (err == nil) != (probe != "") {
+		t.Errorf("%s with %s: probe %s, %v; want %s", app.Name, auth, got, err, probe)
+	}
+}
+
 func TestEveryApplication(t *testing.T) {
 	t.Parallel()
 	var got []string
@@ -82,6 +114,9 @@ func TestEveryApplication(t *testing.T) {
 			}
 			for _, own := range auth.Fields() {
 				i := slices.IndexFunc(fields, func(f credential.Field) bool { return f.Name == own.Name })
+				if i < 0 && own.Place {
+					continue // TestPlacesOfKeys
+				}
 				if i < 0 || fields[i].Secret != own.Secret || fields[i].ServerOnly != own.ServerOnly || own.Required && own.Secret && !fields[i].Required {
 					t.Errorf("%s with %s: field %s is missing, or its secrecy is changed", app.Name, auth, own.Name)
 				}
@@ -101,6 +136,35 @@ func TestEveryApplication(t *testing.T) {
 	}
 	if text := strings.Join(got, " "); text != names {
 		t.Errorf("there is %s\nwant %s", text, names)
+	}
+}
+
+// Where the application says how its requests carry the key nobody is asked for it, unless it asks itself.
+func TestPlacesOfKeys(t *testing.T) {
+	t.Parallel()
+	c := builtIn(t)
+	for name, want := range map[string]string{
+		"generic-rest": "key header query cookie prefix url",
+		"aws":          "key access_key_id session_token region", // never on a request
+		"stripe":       "key",                                    // Authorization: Bearer
+		"zendesk":      "key email subdomain",                    // basic
+		"servicenow":   "key header instance",                    // x-sn-apikey, or as the site has it
+	} {
+		app, err := c.Get(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fields, err := app.Fields(credential.APIKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, f := range fields {
+			got = append(got, f.Name)
+		}
+		if text := strings.Join(got, " "); text != want {
+			t.Errorf("%s: %s, want %s", name, text, want)
+		}
 	}
 }
 
@@ -183,6 +247,8 @@ func TestFilesThatAreWrong(t *testing.T) {
 		good + "fields: [{name: a, help: h, format: colour}]\n":                                     "fields[0].format",
 		good + "fields: [{name: a, help: h, format: choice}]\n":                                     "fields[0].choices",
 		good + "fields: [{name: a, help: h, choices: [b]}]\n":                                       "fields[0].choices",
+		good + "  - {type: api_key, expires_days: 36501}\n":                                         "auth_types[2].expires_days: from 0 to 36500",
+		good + "  - {type: api_key, expires_days: -1}\n":                                            "auth_types[2].expires_days: from 0 to 36500",
 		good + "fields: [{name: a, help: h, format: port, default: x}]\n":                           "fields[0].default",
 		good + "fields: [{name: a, help: h, secret: true, default: x}]\n":                           "fields[0].secret",
 		good + "fields: [{name: a, help: h, format: host, origin: true}]\n":                         "fields[0].origin",

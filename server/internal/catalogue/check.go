@@ -109,8 +109,8 @@ func (a Application) checkAuth(at string, auth Auth, known fieldsByType) error {
 			return err
 		}
 	}
-	if auth.ExpiresDays < 0 {
-		return errWrong(at+".expires_days", "it must not be negative")
+	if auth.ExpiresDays < 0 || auth.ExpiresDays > maxExpiresDays {
+		return errWrong(at+".expires_days", "from 0 to %d", maxExpiresDays)
 	}
 	return a.checkRequest(at+".validate", auth.Validate, known, auth.Type)
 }

@@ -131,6 +131,7 @@ func TestCompare(t *testing.T) {
 		{"title: Acme", "title: Acme\nvalidate: {method: GET, url: \"https://acme.example/me\", status: [200]}",
 			"endpoints +basic: shown to be good by GET https://acme.example/me {\"status\":[200]}"},
 		{"title: Acme", "title: Acme\npassword_policy: {min_length: 9}", "passwords +{\"min_length\":9}"},
+		{"title: Acme", "title: Acme\npassword_policy: {history: 5}", "passwords +{\"history\":5}"},
 		{"title: Acme", "title: Acme\nfiles: [{path: p, template: x, type: basic}]", "files +{\"path\":\"p\",\"type\":\"basic\",\"template\":\"x\"}"},
 		{"title: Acme", "title: Acme\nfields: [{name: pin, help: h, secret: true, server_only: true}]",
 			"fields +basic: pin (optional, secret, never leaves the server)"},

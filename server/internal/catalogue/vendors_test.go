@@ -64,6 +64,7 @@ func TestWhatVendorsSay(t *testing.T) {
 			"TWILIO_ACCOUNT_SID=account_sid TWILIO_API_KEY=key_sid TWILIO_API_SECRET=key"},
 		{"aws", "api_key", map[string]string{"region": "eu-central-1", "access_key_id": "A"}, "https://sts.eu-central-1.amazonaws.com:443", "", credential.Injection{None: true},
 			"AWS_ACCESS_KEY_ID=access_key_id AWS_DEFAULT_REGION=region AWS_REGION=region AWS_SECRET_ACCESS_KEY=key AWS_SESSION_TOKEN=session_token"},
+		{"aws", "ssh_key", map[string]string{"host": "ec2-1.example"}, "ssh://ec2-1.example:22", "", credential.Injection{}, ""},
 		{"postgresql", "basic", map[string]string{"host": "db.acme.example", "username": "u"}, "postgres://db.acme.example:5432", "", credential.Injection{None: true},
 			"PGDATABASE=database PGHOST=host PGPASSWORD=password PGPORT=port PGSSLMODE=sslmode PGSSLROOTCERT=sslrootcert PGUSER=username"},
 		{"servicenow", "basic", map[string]string{"instance": "dev1", "username": "u"}, "https://dev1.service-now.com:443",
@@ -83,22 +84,9 @@ func TestWhatVendorsSay(t *testing.T) {
 		{"hubspot", "access_token", nil, "https://api.hubapi.com:443", "https://api.hubapi.com/account-info/v3/details", credential.Injection{}, ""},
 		{"active-directory", "basic", map[string]string{"host": "dc1.acme.example", "username": "u", "domain": "acme.example"}, "ldaps://dc1.acme.example:636", "", credential.Injection{None: true}, ""},
 	} {
-		app, err := c.Get(v.app)
-		if err != nil {
-			t.Fatal(err)
-		}
+		app := get(t, c, v.app)
 		name := v.app + " with " + string(v.auth)
-		var origins []string
-		got, err := app.Origins(v.auth, v.plain)
-		for _, o := range got {
-			origins = append(origins, o.String())
-		}
-		if text := strings.Join(origins, " "); err != nil || text != v.origins {
-			t.Errorf("%s: origins %s, %v; want %s", name, text, err, v.origins)
-		}
-		if probe, err := app.ProbeURL(v.auth, v.plain); probe != v.probe || (err == nil) != (v.probe != "") {
-			t.Errorf("%s: probe %s, %v; want %s", name, probe, err, v.probe)
-		}
+		wantTargets(t, app, v.auth, v.plain, v.origins, v.probe)
 		if diff := cmp.Diff(v.inject, app.Injection(v.auth)); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
@@ -145,13 +133,9 @@ func TestWhatAnswersMean(t *testing.T) {
 		"postgresql basic":          "none",
 		"active-directory basic":    "none",
 	} {
-		application, auth, _ := strings.Cut(name, " ")
-		app, err := c.Get(application)
-		if err != nil {
-			t.Fatal(err)
-		}
+		app, auth := getAuth(t, c, name)
 		got := "none"
-		if p := app.Probe(credential.AuthType(auth)); p != nil {
+		if p := app.Probe(auth); p != nil {
 			got = fmt.Sprintf("%s %v", p.Method, p.Status)
 			for _, header := range slices.Sorted(maps.Keys(p.Headers)) {
 				got += " " + header + "=" + p.Headers[header]
@@ -173,6 +157,7 @@ func TestHowVendorsRefresh(t *testing.T) {
 	const (
 		microsoft = "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/"
 		atlassian = "https://auth.atlassian.com/"
+		google    = "https://oauth2.googleapis.com/"
 	)
 	c := builtIn(t)
 	for _, v := range []struct {
@@ -191,21 +176,38 @@ func TestHowVendorsRefresh(t *testing.T) {
 		{"azure-devops", microsoft + "authorize", microsoft + "token", "", true, "post", Refresh{IdleDays: 90}},
 		{"entra-id", microsoft + "authorize", microsoft + "token", "", true, "post", Refresh{IdleDays: 90}},
 		{"microsoft-teams", microsoft + "authorize", microsoft + "token", "", true, "post", Refresh{IdleDays: 90}},
-		{"google-workspace", "https://accounts.google.com/o/oauth2/v2/auth", "https://oauth2.googleapis.com/token", "https://oauth2.googleapis.com/revoke", true, "post",
+		{"google-workspace", "https://accounts.google.com/o/oauth2/v2/auth", google + "token", google + "revoke", true, "post",
 			Refresh{AccessMinutes: 60, IdleDays: 180}},
-		{"google-cloud", "https://accounts.google.com/o/oauth2/v2/auth", "https://oauth2.googleapis.com/token", "https://oauth2.googleapis.com/revoke", true, "post",
+		{"google-cloud", "https://accounts.google.com/o/oauth2/v2/auth", google + "token", google + "revoke", true, "post",
 			Refresh{AccessMinutes: 60, IdleDays: 180}},
 		// An app that takes PKCE is a public client there, and none can be both.
 		{"slack", "https://slack.com/oauth/v2/authorize", "https://slack.com/api/oauth.v2.access", "https://slack.com/api/auth.revoke", false, "basic", Refresh{Rotates: true}},
 		{"hubspot", "https://app.hubspot.com/oauth/authorize", "https://api.hubapi.com/oauth/v3/token", "https://api.hubapi.com/oauth/v3/token/revoke", false, "post", Refresh{AccessMinutes: 30}},
 		{"shopify", "https://{shop}.myshopify.com/admin/oauth/authorize", "https://{shop}.myshopify.com/admin/oauth/access_token", "", false, "post", Refresh{Rotates: true}},
 		{"mailchimp", "https://login.mailchimp.com/oauth2/authorize", "https://login.mailchimp.com/oauth2/token", "", false, "post", Refresh{}},
+		{"azure", microsoft + "authorize", microsoft + "token", "", true, "post", Refresh{IdleDays: 90}},
+		{"bamboohr", "https://{company}.bamboohr.com/authorize.php?request=authorize", "https://{company}.bamboohr.com/token.php?request=token", "", false, "post", Refresh{AccessMinutes: 60}},
+		{"bitbucket", "https://bitbucket.org/site/oauth2/authorize", "https://bitbucket.org/site/oauth2/access_token", "", false, "basic", Refresh{AccessMinutes: 120}},
+		{"box", "https://account.box.com/api/oauth2/authorize", "https://api.box.com/oauth2/token", "https://api.box.com/oauth2/revoke", false, "post",
+			Refresh{Rotates: true, AccessMinutes: 60, IdleDays: 60}},
+		{"dropbox", "https://www.dropbox.com/oauth2/authorize", "https://api.dropboxapi.com/oauth2/token", "", true, "post", Refresh{AccessMinutes: 240}},
+		{"exact-online", "https://start.exactonline.{region}/api/oauth2/auth", "https://start.exactonline.{region}/api/oauth2/token", "", false, "post",
+			Refresh{Rotates: true, AccessMinutes: 10, IdleDays: 30}},
+		{"google-drive", "https://accounts.google.com/o/oauth2/v2/auth", google + "token", google + "revoke", true, "post", Refresh{AccessMinutes: 60, IdleDays: 180}},
+		{"haloitsm", "{url}/auth/authorize", "{url}/auth/token", "", false, "post", Refresh{}},
+		{"intune", microsoft + "authorize", microsoft + "token", "", true, "post", Refresh{IdleDays: 90}},
+		{"lansweeper", "https://app.lansweeper.com/authorize-app/{client_id}", "https://api.lansweeper.com/api/integrations/oauth/token", "", false, "post", Refresh{}},
+		{"manageengine-servicedesk-plus", "{accounts_url}/oauth/v2/auth", "{accounts_url}/oauth/v2/token", "", false, "post", Refresh{AccessMinutes: 60}},
+		{"marketo", "", "https://{munchkin_id}.mktorest.com/identity/oauth/token", "", false, "post", Refresh{AccessMinutes: 60}},
+		{"outlook", microsoft + "authorize", microsoft + "token", "", true, "post", Refresh{IdleDays: 90}},
+		{"sharepoint", microsoft + "authorize", microsoft + "token", "", true, "post", Refresh{IdleDays: 90}},
+		{"twitch", "https://id.twitch.tv/oauth2/authorize", "https://id.twitch.tv/oauth2/token", "https://id.twitch.tv/oauth2/revoke", false, "post", Refresh{}},
+		{"x", "https://x.com/i/oauth2/authorize", "https://api.x.com/2/oauth2/token", "https://api.x.com/2/oauth2/revoke", true, "basic", Refresh{Rotates: true, AccessMinutes: 120}},
+		{"xurrent", "{oauth_url}/authorize", "{oauth_url}/token", "", false, "post", Refresh{Rotates: true, AccessMinutes: 60, IdleDays: 14}},
+		{"zendesk", "https://{subdomain}.zendesk.com/oauth/authorizations/new", "https://{subdomain}.zendesk.com/oauth/tokens", "", true, "post", Refresh{Rotates: true, KillsAccess: true}},
+		{"zoom", "https://zoom.us/oauth/authorize", "https://zoom.us/oauth/token", "https://zoom.us/oauth/revoke", true, "basic", Refresh{Rotates: true, AccessMinutes: 60, IdleDays: 90}},
 	} {
-		app, err := c.Get(v.app)
-		if err != nil {
-			t.Fatal(err)
-		}
-		o := app.OAuth2
+		o := get(t, c, v.app).OAuth2
 		if o == nil {
 			t.Errorf("%s: no OAuth 2.0", v.app)
 			continue
@@ -237,12 +239,8 @@ func TestFilesAndEnds(t *testing.T) {
 	days := map[string]int{"jira basic": 365, "confluence basic": 365, "gitlab access_token": 365, "azure-devops access_token": 365,
 		"entra-id api_key": 730, "github access_token": 0, "stripe api_key": 0}
 	for name, want := range files {
-		app, err := c.Get(name)
-		if err != nil {
-			t.Fatal(err)
-		}
 		var got []string
-		for _, f := range app.Files {
+		for _, f := range get(t, c, name).Files {
 			got = append(got, f.Env+"="+f.Path)
 		}
 		if text := strings.Join(got, " "); text != want {
@@ -250,12 +248,8 @@ func TestFilesAndEnds(t *testing.T) {
 		}
 	}
 	for name, want := range days {
-		application, auth, _ := strings.Cut(name, " ")
-		app, err := c.Get(application)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := app.DefaultExpiry(credential.AuthType(auth)); got != time.Duration(want)*24*time.Hour {
+		app, auth := getAuth(t, c, name)
+		if got := app.DefaultExpiry(auth); got != time.Duration(want)*24*time.Hour {
 			t.Errorf("%s: it ends after %s, want %d days", name, got, want)
 		}
 	}

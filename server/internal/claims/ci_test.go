@@ -114,6 +114,19 @@ const (
 // newCI starts one that answers as it should.
 func newCI(t *testing.T, keys ...jose.JSONWebKey) *ci {
 	t.Helper()
+	return newCIWith(t, certified(&x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"}}), keys...)
+}
+
+// certified shows a certificate of the authority.
+func certified(template *x509.Certificate) *tls.Config {
+	key := newECDSA(elliptic.P256())
+	own := certify(template, key.Public())
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{own.Raw}, PrivateKey: key}}}
+}
+
+// newCIWith starts one that shows another certificate; nil: one of an authority that nobody trusts, httptest's.
+func newCIWith(t *testing.T, shows *tls.Config, keys ...jose.JSONWebKey) *ci {
+	t.Helper()
 	c := &ci{t: t, keys: keys}
 	c.paths = map[string]http.HandlerFunc{
 		aboutPath: func(w http.ResponseWriter, _ *http.Request) { c.about(w, c.url, c.url+keysPath) },
@@ -124,10 +137,8 @@ func newCI(t *testing.T, keys ...jose.JSONWebKey) *ci {
 			c.write(w, jose.JSONWebKeySet{Keys: c.keys})
 		},
 	}
-	key := newECDSA(elliptic.P256())
-	own := certify(&x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"}}, key.Public())
 	server := httptest.NewUnstartedServer(c)
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{own.Raw}, PrivateKey: key}}}
+	server.TLS = shows
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	server.StartTLS()
 	t.Cleanup(server.Close)
@@ -231,6 +242,7 @@ func newSite(t *testing.T, open netip.Prefix, issuers ...string) *site {
 	s := &site{t: t, settings: settings, clock: roomtest.NewClock(), logged: new(strings.Builder)}
 	s.Verifier = New(settings, outbound.New([]netip.Prefix{open}), slog.New(slog.NewTextHandler(s.logged, nil)), s.clock.Now)
 	t.Cleanup(s.client.CloseIdleConnections)
+	s.client.Timeout = time.Minute
 	s.set(setting.JobIssuers, strings.Join(issuers, ","))
 	return s
 }

@@ -27,6 +27,7 @@ const (
 	// maxDocument is the most that an issuer may answer, in bytes.
 	maxDocument = 256 << 10
 	maxKeys     = 64
+	maxURL      = 2 << 10 // where its keys are, which the server's log may have
 
 	// Keys are asked for again after freshTime, so that one which the issuer takes back is not good for longer. Where it
 	// does not answer then, those that are known stay good until lastTime.
@@ -159,7 +160,7 @@ func (i *issuer) learn(ctx context.Context) {
 }
 
 // ask follows OpenID Connect Discovery 1.0, section 4, and reads a key set (RFC 7517). Its errors have nothing of what
-// was answered.
+// was answered but the URL of the keys.
 func (i *issuer) ask(ctx context.Context) ([]jose.JSONWebKey, error) {
 	var about struct {
 		Issuer string `json:"issuer"`
@@ -171,8 +172,8 @@ func (i *issuer) ask(ctx context.Context) ([]jose.JSONWebKey, error) {
 	if about.Issuer != i.name {
 		return nil, errors.New("its configuration is that of another issuer: set job-issuers to what stands there as issuer")
 	}
-	if at, err := url.Parse(about.Keys); err != nil || at.Scheme != "https" || at.Hostname() == "" {
-		return nil, errors.New("the jwks_uri of its configuration is no https URL")
+	if at, err := url.Parse(about.Keys); err != nil || at.Scheme != "https" || at.Hostname() == "" || at.User != nil || len(about.Keys) > maxURL {
+		return nil, fmt.Errorf("the jwks_uri of its configuration is no https URL without a password, of at most %d bytes", maxURL)
 	}
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`

@@ -3,9 +3,13 @@ package claims
 import (
 	"context"
 	"crypto/elliptic"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -18,8 +22,58 @@ import (
 	"github.com/strongroom/strongroom/server/internal/setting"
 )
 
-// TestIssuersThatFail has nothing to verify a token with, each for its own reason, which the server's log has and the
-// caller is not told.
+// says answers with a text.
+func says(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
+}
+
+// saysMuch answers with 300 KiB, one by one.
+func saysMuch(w http.ResponseWriter, _ *http.Request) {
+	_, _ = io.WriteString(w, `{"padding":"`)
+	for range 300 {
+		_, _ = io.WriteString(w, strings.Repeat("a", 1<<10))
+		_ = http.NewResponseController(w).Flush()
+	}
+}
+
+// saysNothing lasts until whoever asked goes away.
+func saysNothing(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+
+func fails(w http.ResponseWriter, _ *http.Request) {
+	http.Error(w, "canary-of-the-body", http.StatusInternalServerError)
+}
+
+func redirects(to string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusFound) }
+}
+
+// about is a configuration as it should be, but for where the keys are: at is given the issuer's host.
+func about(at func(host string) string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"issuer":"https://%s","jwks_uri":%q}`, r.Host, at(r.Host))
+	}
+}
+
+func publishes(keys ...jose.JSONWebKey) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]any{"keys": keys})
+	}
+}
+
+// unanswered verifies a token that would be good, if the keys of its issuer could be had. The reason is in the server's
+// log, and the caller is not told.
+func (s *site) unanswered(token, issuer, why string) {
+	s.t.Helper()
+	of, named, err := s.Verify(s.t.Context(), token)
+	if !errors.Is(err, ErrIssuer) || err.Error() != "the keys of the token's issuer cannot be had" || named != issuer || of.Claims != nil {
+		s.t.Errorf("%v, %q, %v", of.Claims, named, err)
+	}
+	if got := s.logged.String(); !strings.Contains(got, why) || strings.Contains(got, "canary") {
+		s.t.Errorf("the log has %s, want %s", got, why)
+	}
+}
+
+// TestIssuersThatFail has nothing to verify a token with, each for its own reason: one path does not answer as it should.
 func TestIssuersThatFail(t *testing.T) {
 	t.Parallel()
 	public, key := pair("one", jose.ES256, newECDSA(elliptic.P256()))
@@ -30,115 +84,87 @@ func TestIssuersThatFail(t *testing.T) {
 		another.KeyID = fmt.Sprint(i)
 		many = append(many, another)
 	}
-	stop := make(chan struct{})
-	t.Cleanup(func() { close(stop) })
 	good := newCI(t, public)
-	closed := netip.MustParsePrefix("198.18.0.0/15") // what is open then is not loopback
-	type paths = map[string]http.HandlerFunc
-	answer := func(path, text string) paths {
-		return paths{path: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }}
-	}
-	long := func(path string) paths {
-		return paths{path: func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = io.WriteString(w, `{"padding":"`)
-			for range 300 {
-				_, _ = io.WriteString(w, strings.Repeat("a", 1<<10))
-				_ = http.NewResponseController(w).Flush()
-			}
-		}}
-	}
-	redirect := func(path, to string) paths {
-		return paths{path: func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusFound) }}
-	}
-	silent := func(path string) paths {
-		return paths{path: func(_ http.ResponseWriter, r *http.Request) {
-			select {
-			case <-stop:
-			case <-r.Context().Done():
-			}
-		}}
-	}
-	fails := func(path string) paths {
-		return paths{path: func(w http.ResponseWriter, _ *http.Request) {
-			http.Error(w, "canary-of-the-body", http.StatusInternalServerError)
-		}}
-	}
-	names := func(issuer, keys string) paths {
-		return answer(aboutPath, `{"issuer":"`+issuer+`","jwks_uri":"`+keys+`"}`)
-	}
 	for _, c := range []struct {
-		what  string
-		other func(c *ci) paths
-		keys  []jose.JSONWebKey
-		open  netip.Prefix
-		why   string
+		what   string
+		path   string
+		answer http.HandlerFunc
+		why    string
 	}{
-		{"the address is closed", nil, nil, closed, "this address is closed to the server: 127.0.0.1; strongroom-server run --outbound-allow 127.0.0.1/32 opens it"},
-		{"the configuration redirects", func(*ci) paths { return redirect(aboutPath, good.url+aboutPath) }, nil, loopback, "the answer is a redirect"},
-		{"the keys redirect", func(*ci) paths { return redirect(keysPath, good.url+keysPath) }, nil, loopback, "the answer is a redirect"},
-		{"the configuration is huge", func(*ci) paths { return long(aboutPath) }, nil, loopback, "the answer is too long: more than 262144 bytes"},
-		{"the keys are huge", func(*ci) paths { return long(keysPath) }, nil, loopback, "the answer is too long: more than 262144 bytes"},
-		{"the configuration does not come", func(*ci) paths { return silent(aboutPath) }, nil, loopback, " exceeded"},
-		{"the keys do not come", func(*ci) paths { return silent(keysPath) }, nil, loopback, " exceeded"},
-		{"the configuration fails", func(*ci) paths { return fails(aboutPath) }, nil, loopback, "answers 500 Internal Server Error"},
-		{"the keys fail", func(*ci) paths { return fails(keysPath) }, nil, loopback, "answers 500 Internal Server Error"},
-		{"the configuration is no JSON", func(*ci) paths { return answer(aboutPath, "<html>") }, nil, loopback, "answers no JSON"},
-		{"the keys are no JSON", func(*ci) paths { return answer(keysPath, `{"keys":{}}`) }, nil, loopback, "answers no JSON"},
-		{"the configuration names another issuer", func(*ci) paths { return names(good.url, good.url+keysPath) }, nil, loopback, "is that of another issuer"},
-		{"the configuration names none", func(*ci) paths { return answer(aboutPath, "{}") }, nil, loopback, "is that of another issuer"},
-		{"the keys are elsewhere on a closed address", func(c *ci) paths {
-			return paths{aboutPath: func(w http.ResponseWriter, _ *http.Request) {
-				c.about(w, c.url, "https://169.254.169.254/latest/meta-data/")
-			}}
-		}, nil, loopback, "this address is closed to the server: 169.254.169.254"},
-		{"the keys are not behind TLS", func(c *ci) paths {
-			return paths{aboutPath: func(w http.ResponseWriter, _ *http.Request) {
-				c.about(w, c.url, "http"+strings.TrimPrefix(c.url, "https")+keysPath)
-			}}
-		}, nil, loopback, "is no https URL"},
-		{"the keys are in a file", func(c *ci) paths {
-			return paths{aboutPath: func(w http.ResponseWriter, _ *http.Request) { c.about(w, c.url, "file:///etc/passwd") }}
-		}, nil, loopback, "is no https URL"},
-		{"there are no keys", nil, []jose.JSONWebKey{}, loopback, "has 0 keys that can be used"},
-		{"the keys are too short", nil, []jose.JSONWebKey{short}, loopback, "has 0 keys that can be used"},
-		{"the keys are secrets", func(*ci) paths {
-			return answer(keysPath, `{"keys":[{"kty":"oct","kid":"one","k":"c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA"}]}`)
-		}, nil, loopback, "has 0 keys that can be used"},
-		{"the keys are too many", nil, many, loopback, "has 65 keys that can be used, of the 1 to 64 that are taken"},
+		{"the configuration redirects", aboutPath, redirects(good.url + aboutPath), "the answer is a redirect"},
+		{"the keys redirect", keysPath, redirects(good.url + keysPath), "the answer is a redirect"},
+		{"the configuration is huge", aboutPath, saysMuch, "the answer is too long: more than 262144 bytes"},
+		{"the keys are huge", keysPath, saysMuch, "the answer is too long: more than 262144 bytes"},
+		{"the configuration does not come", aboutPath, saysNothing, " exceeded"},
+		{"the keys do not come", keysPath, saysNothing, " exceeded"},
+		{"the configuration fails", aboutPath, fails, "answers 500 Internal Server Error"},
+		{"the keys fail", keysPath, fails, "answers 500 Internal Server Error"},
+		{"the configuration is no JSON", aboutPath, says("<html>"), "answers no JSON"},
+		{"the keys are no JSON", keysPath, says(`{"keys":{}}`), "answers no JSON"},
+		{"the configuration names another issuer", aboutPath, says(`{"issuer":"` + good.url + `","jwks_uri":"` + good.url + keysPath + `"}`),
+			"is that of another issuer"},
+		{"the configuration names none", aboutPath, says("{}"), "is that of another issuer"},
+		{"the keys are elsewhere on a closed address", aboutPath, about(func(string) string { return "https://169.254.169.254/latest/meta-data/" }),
+			"this address is closed to the server: 169.254.169.254"},
+		{"the keys are not behind TLS", aboutPath, about(func(host string) string { return "http://" + host + keysPath }), "is no https URL"},
+		{"the keys are in a file", aboutPath, about(func(string) string { return "file:///etc/passwd" }), "is no https URL"},
+		{"the keys are behind a password", aboutPath, about(func(host string) string { return "https://user:canary@" + host + keysPath }),
+			"is no https URL without a password"},
+		{"the URL of the keys is huge", aboutPath, about(func(host string) string {
+			url := "https://" + host + "/canary?"
+			return url + strings.Repeat("a", 2049-len(url))
+		}), "of at most 2048 bytes"},
+		{"there are no keys", keysPath, says(`{"keys":[]}`), "has 0 keys that can be used"},
+		{"the keys are too short", keysPath, publishes(short), "has 0 keys that can be used"},
+		{"the keys are secrets", keysPath, says(`{"keys":[{"kty":"oct","kid":"one","k":"c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA"}]}`),
+			"has 0 keys that can be used"},
+		{"the keys are too many", keysPath, publishes(many...), "has 65 keys that can be used, of the 1 to 64 that are taken"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()
-			keys := c.keys
-			if keys == nil {
-				keys = []jose.JSONWebKey{public}
+			here := newCI(t, public)
+			here.answerWith(map[string]http.HandlerFunc{c.path: c.answer})
+			s := newSite(t, loopback, here.url)
+			if strings.HasSuffix(c.what, "not come") {
+				s.client.Timeout = 500 * time.Millisecond
 			}
-			here := newCI(t, keys...)
-			if c.other != nil {
-				here.answerWith(c.other(here))
-			}
-			s := newSite(t, c.open, here.url)
-			s.client.Timeout = 500 * time.Millisecond
-			of, issuer, err := s.Verify(t.Context(), key.token(t, s.claims(here.url, nil)))
-			if !errors.Is(err, ErrIssuer) || err.Error() != "the keys of the token's issuer cannot be had" || issuer != here.url || of.Claims != nil {
-				t.Errorf("%v, %q, %v", of.Claims, issuer, err)
-			}
-			if got := s.logged.String(); !strings.Contains(got, c.why) || strings.Contains(got, "canary") {
-				t.Errorf("the log has %s, want %s", got, c.why)
-			}
+			s.unanswered(key.token(t, s.claims(here.url, nil)), here.url, c.why)
 		})
 	}
 }
 
+func TestIssuerOnAClosedAddress(t *testing.T) {
+	t.Parallel()
+	public, key := pair("one", jose.ES256, newECDSA(elliptic.P256()))
+	here := newCI(t, public)
+	s := newSite(t, netip.MustParsePrefix("198.18.0.0/15"), here.url) // which is not loopback
+	s.unanswered(key.token(t, s.claims(here.url, nil)), here.url,
+		"this address is closed to the server: 127.0.0.1; strongroom-server run --outbound-allow 127.0.0.1/32 opens it")
+}
+
+// Whoever answers at the issuer's address without a certificate for it is not asked for keys.
 func TestIssuerWithAnotherCertificate(t *testing.T) {
 	t.Parallel()
 	public, key := pair("one", jose.ES256, newECDSA(elliptic.P256()))
-	c := newCI(t, public)
-	// The certificate is for 127.0.0.1 and localhost.
-	elsewhere := strings.Replace(c.url, "127.0.0.1", "127.0.0.2", 1)
-	s := newSite(t, loopback, c.url, elsewhere)
-	s.taken("the control", key.token(t, s.claims(c.url, nil)))
-	if _, _, err := s.Verify(t.Context(), key.token(t, s.claims(elsewhere, nil))); !errors.Is(err, ErrIssuer) {
-		t.Errorf("%v", err)
+	good := newCI(t, public)
+	for _, c := range []struct {
+		what  string
+		shows *tls.Config
+		why   string
+	}{
+		{"of another address", certified(&x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 2)}}),
+			"x509: certificate is valid for 127.0.0.2, not 127.0.0.1"},
+		{"of another authority", nil, "x509: certificate signed by unknown authority"},
+	} {
+		other := newCIWith(t, c.shows, public)
+		s := newSite(t, loopback, good.url, other.url)
+		s.taken("the control", key.token(t, s.claims(good.url, nil)))
+		if _, _, err := s.Verify(t.Context(), key.token(t, s.claims(other.url, nil))); !errors.Is(err, ErrIssuer) {
+			t.Errorf("%s: %v", c.what, err)
+		}
+		if n, got := other.asked.Load(), s.logged.String(); n != 0 || !strings.Contains(got, c.why) {
+			t.Errorf("%s: asked %d times for its keys, and the log has %s, want %s", c.what, n, got, c.why)
+		}
 	}
 }
 

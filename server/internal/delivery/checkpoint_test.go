@@ -48,7 +48,7 @@ func TestPushedCheckpoints(t *testing.T) {
 		f.must(err)
 		signal(f.delivery.grown)
 		signal(f.delivery.grown)
-		c := a.event().GetCheckpoint()
+		c := a.next().GetCheckpoint()
 		proof, err := checkpoint.Hashes(c.GetConsistency())
 		f.must(err)
 		next := f.read(c, f.Log.LogKey())

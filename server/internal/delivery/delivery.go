@@ -104,6 +104,7 @@ func New(f *fleet.Fleet, v *vault.Vault, tokens *claims.Verifier, entries *audit
 	v.OnChange(func() { signal(d.kick) })
 	checkpoints.OnGrowth(func() { signal(d.grown) })
 	f.OnChange(d.hostChanged)
+	f.LeasesBy(d.leases)
 	return d
 }
 
@@ -178,6 +179,7 @@ func (d *Delivery) admit(ctx context.Context, method string) (context.Context, e
 	if l == nil {
 		return nil, status.Error(codes.Unauthenticated, "no connection state")
 	}
+	ctx = audit.WithFrom(ctx, address(l.from))
 	if enrols(method) {
 		return ctx, nil
 	}
@@ -276,6 +278,8 @@ func toStatus(err error) error {
 		return status.Error(codes.FailedPrecondition, claims.ErrIssuer.Error())
 	case errors.Is(err, fleet.ErrJoin):
 		return status.Error(codes.PermissionDenied, fleet.ErrJoin.Error())
+	case errors.Is(err, fleet.ErrLabels):
+		return status.Error(codes.PermissionDenied, fleet.ErrLabels.Error())
 	case errors.Is(err, credential.ErrInvalid):
 		return status.Error(codes.InvalidArgument, err.Error())
 	case errors.Is(err, audit.ErrNoSpace):

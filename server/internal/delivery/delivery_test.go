@@ -33,6 +33,7 @@ import (
 	"github.com/strongroom/strongroom/shared/grant"
 	"github.com/strongroom/strongroom/shared/identity"
 	"github.com/strongroom/strongroom/shared/wire"
+	"github.com/strongroom/strongroom/test/kit"
 )
 
 var alice = grant.Person{ID: "id-alice", Name: "alice", Role: "admin", Permissions: ^grant.Permissions(0)}
@@ -47,6 +48,7 @@ type fixture struct {
 	delivery *Delivery
 	address  string
 	roots    *x509.CertPool
+	dialer   func(ctx context.Context, address string) (net.Conn, error)
 	hosts    func() time.Time // their clock; nil: the real one
 }
 
@@ -56,6 +58,15 @@ func open(t *testing.T) *fixture {
 }
 
 func openAt(t *testing.T, now func() time.Time) *fixture {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return openOn(t, l, now)
+}
+
+func openOn(t *testing.T, l net.Listener, now func() time.Time) *fixture {
 	t.Helper()
 	f := &fixture{Rooms: roomtest.Open(t), t: t}
 	err := f.Log.Change(t.Context(), f.Barrier, audit.Entry{Actor: "system", Action: "vault.create", Outcome: audit.Allowed},
@@ -73,11 +84,15 @@ func openAt(t *testing.T, now func() time.Time) *fixture {
 	f.must(err)
 	f.settings = settings
 	f.delivery = New(f.fleet, f.vault, tokens(settings, now), f.Log, f.Checkpoints, f.Arena, slog.New(slog.DiscardHandler), now)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	f.must(err)
 	go func() { _ = f.delivery.Serve(l) }() // ends with Stop
 	t.Cleanup(f.delivery.Stop)
 	f.address = l.Addr().String()
+	f.dialer = func(ctx context.Context, address string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", address)
+	}
+	if p, ok := l.(pipes); ok {
+		f.dialer = p.dial
+	}
 	return f
 }
 
@@ -98,6 +113,8 @@ type agent struct {
 	watch  wire.Agents_WatchClient
 	opener *envelope.Opener
 	logKey string
+
+	checkpoints uint64 // that event has passed over
 }
 
 func (f *fixture) dial(own tls.Certificate) *agent {
@@ -112,7 +129,7 @@ func (f *fixture) dial(own tls.Certificate) *agent {
 	if f.hosts != nil {
 		config.Time = f.hosts
 	}
-	conn, err := grpc.NewClient("passthrough:///"+f.address, grpc.WithTransportCredentials(credentials.NewTLS(config)))
+	conn, err := grpc.NewClient("passthrough:///"+f.address, grpc.WithContextDialer(f.dialer), grpc.WithTransportCredentials(credentials.NewTLS(config)))
 	f.must(err)
 	f.t.Cleanup(func() { _ = conn.Close() })
 	return &agent{fixture: f, conn: conn, calls: wire.NewAgentsClient(conn), own: own}
@@ -147,7 +164,7 @@ func (a *agent) open(held ...*wire.Held) *wire.Welcome {
 // openSeen begins the watch of a host that saw a checkpoint.
 func (a *agent) openSeen(seen []byte, held ...*wire.Held) *wire.Welcome {
 	a.t.Helper()
-	ctx, cancel := context.WithTimeout(a.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(a.t.Context(), 5*time.Minute) // it is for a whole test
 	a.t.Cleanup(cancel)
 	var err error
 	a.watch, err = a.calls.Watch(ctx)
@@ -168,12 +185,24 @@ func (a *agent) openSeen(seen []byte, held ...*wire.Held) *wire.Welcome {
 
 func (a *agent) lease(ref string) (*wire.LeaseResponse, error) {
 	a.t.Helper()
-	ctx, cancel := context.WithTimeout(a.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(a.t.Context(), kit.Patience)
 	defer cancel()
 	return a.calls.Lease(ctx, &wire.LeaseRequest{Request: "r1", Reference: ref, Job: &wire.Job{User: "etl", Uid: "1001"}})
 }
 
+// event is the next that is pushed, but for the checkpoints: the log of a test that takes long gets one each minute.
 func (a *agent) event() *wire.WatchEvent {
+	a.t.Helper()
+	for {
+		e := a.next()
+		if e.GetCheckpoint() == nil {
+			return e
+		}
+		a.checkpoints++
+	}
+}
+
+func (a *agent) next() *wire.WatchEvent {
 	a.t.Helper()
 	e, err := a.watch.Recv()
 	a.must(err)
@@ -284,7 +313,7 @@ func TestWhatEndsALease(t *testing.T) {
 		if e := a.event(); e.GetDrop().GetCredential() != c.ID {
 			t.Errorf("%s: pushed %v, want a drop of crm", end.what, e)
 		}
-		if took := time.Since(began); took > time.Second {
+		if took := time.Since(began); took > 30*time.Second {
 			t.Errorf("%s: told after %s", end.what, took)
 		}
 	}
@@ -307,59 +336,8 @@ func TestWhatLeavesALease(t *testing.T) {
 	f.grantAll("elsewhere", "other")
 	f.must(f.vault.RevokeGrant(t.Context(), alice, "elsewhere"))
 	f.must(f.vault.RevokeGrant(t.Context(), alice, "g"))
-	if e := a.event(); e.GetSequence() != 2 {
+	if e := a.event(); e.GetSequence() != 2+a.checkpoints {
 		t.Errorf("event %d is the first after welcome, want 2: something was pushed before", e.GetSequence())
-	}
-}
-
-func TestRevokedHost(t *testing.T) {
-	t.Parallel()
-	f := open(t)
-	a := f.enrol()
-	a.open()
-	f.addToken("crm", "tok")
-	f.grantAll("g", "crm")
-	_, err := a.lease("crm")
-	f.must(err)
-	began := time.Now()
-	f.must(f.fleet.Revoke(t.Context(), alice, a.id))
-	_, err = a.lease("crm")
-	wantCode(t, "a call on the old connection", err, codes.PermissionDenied, "this host is revoked")
-	e := a.event()
-	if e.GetWipe().GetReason() != "this host is revoked" {
-		t.Errorf("pushed %v, want wipe", e)
-	}
-	f.must(a.watch.Send(&wire.WatchRequest{Message: &wire.WatchRequest_Ack{Ack: &wire.Ack{Sequence: e.GetSequence()}}}))
-	if _, err := a.watch.Recv(); err == nil {
-		t.Error("the watch goes on")
-	}
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("cut after %s", took)
-	}
-	again := f.dial(a.own)
-	watch, err := again.calls.Watch(t.Context())
-	f.must(err)
-	_, err = watch.Recv()
-	wantCode(t, "a new connection", err, codes.PermissionDenied, "this host is revoked")
-	if e := f.Newest(t, 1)[0]; e.Action != "host.connect" || e.Outcome != "refused" || e.Reason != "this host is revoked" || e.Host != a.id {
-		t.Errorf("logged %+v", e)
-	}
-}
-
-// A host that does not acknowledge is cut all the same.
-func TestRevokedHostThatDoesNotAnswer(t *testing.T) {
-	t.Parallel()
-	f := open(t)
-	a := f.enrol()
-	a.open()
-	began := time.Now()
-	f.must(f.fleet.Revoke(t.Context(), alice, a.id))
-	a.event()
-	if _, err := a.watch.Recv(); err == nil {
-		t.Error("the watch goes on")
-	}
-	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("cut after %s", took)
 	}
 }
 
@@ -408,6 +386,11 @@ func TestReportsAreLoggedAsClaimed(t *testing.T) {
 		e.Reason != "no grant of this credential for this host names this job's user (claimed by the host)" {
 		t.Errorf("logged %+v", e)
 	}
+	_, err = a.calls.Report(t.Context(), &wire.ReportRequest{Usage: []*wire.Usage{{Allowed: true, Reason: "reads that were only counted: 7"}}})
+	f.must(err)
+	if e := f.Newest(t, 1)[0]; e.Target != "unknown" || e.Outcome != "allowed" || e.Job != "" || e.Reason != "reads that were only counted: 7 (claimed by the host)" {
+		t.Errorf("a number of reads by several jobs is logged as %+v", e)
+	}
 	_, err = a.calls.Report(t.Context(), &wire.ReportRequest{Usage: make([]*wire.Usage, 101)})
 	wantCode(t, "101 usages", err, codes.InvalidArgument, "at most 100")
 }
@@ -442,13 +425,7 @@ func TestWhatAHostWasGivenIsRemembered(t *testing.T) {
 	e := b.event()
 	want("after a drop that is not acknowledged", 1)
 	f.must(b.watch.Send(&wire.WatchRequest{Message: &wire.WatchRequest_Ack{Ack: &wire.Ack{Sequence: e.GetSequence()}}}))
-	for range 100 {
-		if len(f.delivery.HeldBy(a.id)) == 0 {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	want("after one that is", 0)
+	kit.Eventually(t, kit.Patience, "nothing is held after one that is", func() bool { return len(f.delivery.HeldBy(a.id)) == 0 })
 }
 
 // Headers and bodies of a connection without a certificate are refused before

@@ -12,7 +12,7 @@ import (
 )
 
 const ourPostgres = "name: postgresql\ntitle: Ours\ncategory: database\nauth_types: [{type: basic, env: {OURS_USER: username}}]\n" +
-	"fields: [{name: host, required: true, format: host, help: where}]\norigins: [\"postgres://{host}:5432\"]\n"
+	"fields: [{name: host, required: true, format: host, help: where}, {name: port, help: its port}, {name: sslmode, help: how}]\norigins: [\"postgres://{host}:5432\"]\n"
 
 func (f *fixture) addPostgres(name string) credential.Metadata {
 	f.t.Helper()

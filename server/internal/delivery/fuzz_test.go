@@ -7,7 +7,6 @@ import (
 
 	"github.com/strongroom/strongroom/server/internal/audit"
 	"github.com/strongroom/strongroom/server/internal/roomtest"
-	"github.com/strongroom/strongroom/shared/credential"
 	"github.com/strongroom/strongroom/shared/grant"
 	"github.com/strongroom/strongroom/shared/wire"
 )
@@ -31,11 +30,14 @@ func FuzzReport(f *testing.F) {
 		if proto.Unmarshal(b, &r) != nil || len(r.GetUsage()) > maxReport {
 			return
 		}
-		known := func(id string) (credential.Metadata, bool) {
-			return credential.Metadata{ID: id, Name: "crm"}, id == "c1"
+		target := func(id string) string {
+			if id == "c1" {
+				return "crm"
+			}
+			return "unknown"
 		}
 		for i, u := range r.GetUsage() {
-			e := usageEntry(grant.Host{ID: "h1"}, u, known)
+			e := usageEntry(grant.Host{ID: "h1"}, u, target)
 			if e.Actor != "host:h1" || e.Host != "h1" || e.Target != "crm" && e.Target != "unknown" {
 				t.Errorf("an entry of %q about %q, of host %q", e.Actor, e.Target, e.Host)
 			}

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -55,6 +56,14 @@ func (d *Delivery) HeldBy(host string) []Held {
 		}
 		return cmp.Compare(a.Version, b.Version)
 	})
+}
+
+// leases is what HeldBy has, as the log may have it.
+func (d *Delivery) leases(host string) (out []string) {
+	for _, h := range d.HeldBy(host) {
+		out = append(out, fmt.Sprintf("%s version %d", d.target(h.Credential), h.Version))
+	}
+	return out
 }
 
 func (g given) prune(now time.Time) {

@@ -139,7 +139,7 @@ func (d service) Report(ctx context.Context, r *wire.ReportRequest) (*wire.Repor
 	var all errgroup.Group // they share the log's fsync
 	for _, u := range r.GetUsage() {
 		all.Go(func() error {
-			_, err := d.audit.Append(ctx, usageEntry(from.host, u, d.vault.Get))
+			_, err := d.audit.Append(ctx, usageEntry(from.host, u, d.target))
 			return err
 		})
 	}
@@ -152,23 +152,31 @@ func (d service) Report(ctx context.Context, r *wire.ReportRequest) (*wire.Repor
 // claimed marks entries about decisions that the agent made by itself.
 const claimed = " (claimed by the host)"
 
-func usageEntry(h grant.Host, u *wire.Usage, known func(string) (credential.Metadata, bool)) audit.Entry {
+func usageEntry(h grant.Host, u *wire.Usage, target func(id string) string) audit.Entry {
 	e := audit.Entry{
-		Actor: "host:" + h.ID, Action: vault.ActionRead, Target: "unknown", Host: h.ID,
-		Job: wire.ToJob(u.GetJob()).String(), Outcome: audit.Allowed,
+		Actor: "host:" + h.ID, Action: vault.ActionRead, Target: target(u.GetCredential()), Host: h.ID, Outcome: audit.Allowed,
 		Reason: u.GetReason()[:min(len(u.GetReason()), 256)] + claimed,
 	}
-	if ago := time.Duration(u.GetAgoMs()) * time.Millisecond; ago > time.Minute {
-		e.Reason += ", " + ago.Round(time.Second).String() + " ago"
+	if u.GetJob() != nil { // else it is a number of usages by several
+		e.Job = wire.ToJob(u.GetJob()).String()
 	}
-	if c, ok := known(u.GetCredential()); ok {
-		e.Target = c.Name
-		if c.Kind == credential.Custom {
-			e.Target = c.ID
-		}
+	if ago := wire.ToDuration(u.GetAgoMs()); ago > time.Minute {
+		e.Reason += ", " + ago.Round(time.Second).String() + " ago"
 	}
 	if !u.GetAllowed() {
 		e.Outcome = audit.Refused
 	}
 	return e
+}
+
+// target names a credential for the log, where a custom one has its ID alone.
+func (d *Delivery) target(id string) string {
+	switch c, ok := d.vault.Get(id); {
+	case !ok:
+		return "unknown"
+	case c.Kind == credential.Custom:
+		return c.ID
+	default:
+		return c.Name
+	}
 }

@@ -43,7 +43,7 @@ func TestServerOnlyFieldsStay(t *testing.T) {
 		opened.Wipe()
 	}
 	slices.Sort(names)
-	if got := strings.Join(names, " "); got != "access_token client_id token_url url" {
+	if got := strings.Join(names, " "); got != "access_token client_id grant token_url url" {
 		t.Errorf("the host is given %s", got)
 	}
 }

@@ -207,22 +207,19 @@ func (d *Delivery) enter(s *session) {
 	d.mu.Lock()
 	old := d.sessions[s.host]
 	d.sessions[s.host] = s
+	d.fleet.Seen(s.host, true) // under the lock: what the one before says when it leaves must not come behind it
 	d.mu.Unlock()
 	if old != nil {
 		old.end()
 	}
-	d.fleet.Seen(s.host, true)
 }
 
 func (d *Delivery) leave(s *session) {
 	s.end()
 	d.mu.Lock()
-	last := d.sessions[s.host] == s
-	if last {
+	defer d.mu.Unlock()
+	if d.sessions[s.host] == s {
 		delete(d.sessions, s.host)
-	}
-	d.mu.Unlock()
-	if last {
 		d.fleet.Seen(s.host, false)
 	}
 }

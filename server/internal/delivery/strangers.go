@@ -82,7 +82,7 @@ func (s *strangers) try(ctx context.Context, from netip.Prefix, writes *rate.Lim
 		}
 		return nil
 	})
-	if errors.Is(err, fleet.ErrJoin) || errors.Is(err, fleet.ErrRecover) || errors.Is(err, credential.ErrInvalid) {
+	if errors.Is(err, fleet.ErrJoin) || errors.Is(err, fleet.ErrLabels) || errors.Is(err, fleet.ErrRecover) || errors.Is(err, credential.ErrInvalid) {
 		failures.Allow()
 	}
 	return err

@@ -84,6 +84,9 @@ type Fleet struct {
 	changing chan struct{}
 	changed  func(host string)
 
+	leasesBy    func(host string) []string
+	judgeLabels func(maker string, labels map[string]string) (widened string, err error)
+
 	mu    sync.RWMutex
 	hosts map[string]Host
 }
@@ -102,6 +105,8 @@ func Open(b *barrier.Barrier, log *audit.Log, vault string, now func() time.Time
 		barrier: b, log: log, now: now, vault: vault,
 		issuers:  map[string]*x509.Certificate{},
 		changing: make(chan struct{}, 1), changed: func(string) {},
+		leasesBy:    func(string) []string { return nil },
+		judgeLabels: func(string, map[string]string) (string, error) { return "", nil },
 	}
 	return f, b.View(f.load)
 }
@@ -185,7 +190,7 @@ func (f *Fleet) Revoke(ctx context.Context, who grant.Person, id string) error {
 			return audit.Entry{}, errUnchanged
 		}
 		h.Revoked = f.now()
-		return audit.Entry{Actor: who.Name, Action: "host.revoke", Outcome: audit.Allowed}, nil
+		return audit.Entry{Actor: who.Name, Action: "host.revoke", Outcome: audit.Allowed, Reason: revokeText(*h, f.leasesBy(id))}, nil
 	}, nil)
 	if errors.Is(err, errUnchanged) {
 		return nil
@@ -224,7 +229,7 @@ func (f *Fleet) Label(ctx context.Context, who grant.Person, id string, revision
 		}
 		h.Revision++
 		out = *h
-		return audit.Entry{Actor: who.Name, Action: "host.label", Outcome: audit.Allowed}, nil
+		return audit.Entry{Actor: who.Name, Action: "host.label", Outcome: audit.Allowed, Reason: labelText(before.Labels, h.Labels)}, nil
 	}, nil)
 	if err == nil {
 		f.changed(id)

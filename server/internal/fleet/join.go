@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -19,9 +20,13 @@ import (
 	"github.com/strongroom/strongroom/shared/grant"
 )
 
-// ErrJoin is the one answer to every join that is refused; the log has the
-// reason.
-var ErrJoin = errors.New("the join token is not valid for this host: ask an admin for a new one")
+// ErrJoin is the one answer to every join that is refused, but for those whose
+// token is good and has labels that give too much: these get ErrLabels. The log
+// has the reason.
+var (
+	ErrJoin   = errors.New("the join token is not valid for this host: ask an admin for a new one")
+	ErrLabels = errors.New("its labels give access that whoever made it may not grant: have somebody who may grant make a new join token")
+)
 
 const (
 	kindJoinToken  barrier.Kind = "join-token"
@@ -38,6 +43,7 @@ type joinToken struct {
 	Labels  map[string]string `json:"labels,omitempty"`
 	Created time.Time         `json:"created"`
 	By      string            `json:"by"`
+	ByID    string            `json:"by_id,omitempty"` // empty: nobody whose labels may give access
 	Expires time.Time         `json:"expires"`
 	Uses    int               `json:"uses"`
 	// Joined has the host that each key became, by the hex SHA-256 of the key,
@@ -46,7 +52,8 @@ type joinToken struct {
 }
 
 // NewJoinToken makes a token that lets uses hosts join until its end and gives
-// them labels.
+// them labels. Whether these may give access is judged by who as they are when a
+// host joins; without an ID they are nobody.
 func (f *Fleet) NewJoinToken(ctx context.Context, who grant.Person, labels map[string]string, life time.Duration, uses int) (token string, expires time.Time, err error) {
 	if err := credential.ValidTags("label", labels); err != nil {
 		return "", time.Time{}, err
@@ -60,10 +67,10 @@ func (f *Fleet) NewJoinToken(ctx context.Context, who grant.Person, labels map[s
 	id := credential.NewID()
 	token, hash := bearer.New(joinPrefix, id)
 	t := joinToken{
-		ID: id, Hash: hash, Labels: labels, By: who.Name,
+		ID: id, Hash: hash, Labels: labels, By: who.Name, ByID: who.ID,
 		Created: f.now(), Expires: f.now().Add(life), Uses: uses,
 	}
-	entry := audit.Entry{Actor: who.Name, Action: "host.join-token", Target: t.ID, Outcome: audit.Allowed}
+	entry := audit.Entry{Actor: who.Name, Action: "host.join-token", Target: t.ID, Outcome: audit.Allowed, Reason: t.terms()}
 	err = f.log.Change(ctx, f.barrier, entry, func(tx *barrier.Tx) error {
 		if err := f.dropEnded(tx); err != nil {
 			return err
@@ -71,6 +78,12 @@ func (f *Fleet) NewJoinToken(ctx context.Context, who grant.Person, labels map[s
 		return tx.PutJSON(kindJoinToken, t.ID, t)
 	})
 	return token, t.Expires, err
+}
+
+// terms are what a token gives, for the log.
+func (t joinToken) terms() string {
+	labels := cmp.Or(audit.Labels(nil, t.Labels), "none")
+	return fmt.Sprintf("labels %s; %d uses; until %s", labels, t.Uses, t.Expires.UTC().Format(time.RFC3339))
 }
 
 // dropEnded removes a few tokens that have ended, so that they do not pile up.
@@ -108,8 +121,16 @@ type Joined struct {
 	TrustDomain  string
 }
 
-// Join enrols a host. Every refusal is ErrJoin to the caller and has its reason
-// in the log.
+// JudgeJoins sets who is asked about the labels of a token before a host joins
+// with it: whether they give access that who made the token, as they are by then,
+// may not grant. It answers with the grant by which they do; empty: they do not.
+// JudgeJoins is called before serving starts.
+func (f *Fleet) JudgeJoins(judge func(maker string, labels map[string]string) (widened string, err error)) {
+	f.judgeLabels = judge
+}
+
+// Join enrols a host. Every refusal is ErrJoin or ErrLabels to the caller and has
+// its reason in the log.
 func (f *Fleet) Join(ctx context.Context, r JoinRequest) (Joined, error) {
 	for what, s := range map[string]string{"name": r.Name, "os": r.OS, "version": r.Version} {
 		if err := credential.ValidText(what, s, 256); err != nil {
@@ -121,9 +142,9 @@ func (f *Fleet) Join(ctx context.Context, r JoinRequest) (Joined, error) {
 		return Joined{}, err
 	}
 	key := sha256.Sum256(public.RawSubjectPublicKeyInfo)
-	id, random, known, reason := f.checkJoin(r.Token, key)
+	t, random, known, reason := f.checkJoin(r.Token, key)
 	if reason != "" {
-		return Joined{}, f.refuseJoin(ctx, id, reason)
+		return Joined{}, f.refuseJoin(ctx, t.ID, reason, ErrJoin)
 	}
 	if err := admitted(ctx, r.Admit); err != nil {
 		return Joined{}, err
@@ -132,6 +153,11 @@ func (f *Fleet) Join(ctx context.Context, r JoinRequest) (Joined, error) {
 		return Joined{}, err
 	}
 	defer f.unlockChanges()
+	if known == "" {
+		if err := f.checkLabels(ctx, t); err != nil {
+			return Joined{}, err
+		}
+	}
 	h := Host{
 		ID: credential.NewID(), Name: r.Name, OS: r.OS, Version: r.Version,
 		Enrolled: f.now(), Generation: 1, Revision: 1, Key: key[:],
@@ -139,31 +165,31 @@ func (f *Fleet) Join(ctx context.Context, r JoinRequest) (Joined, error) {
 	if known != "" {
 		h.ID = known
 	}
+	var joined Host
 	var out Joined
-	entry := audit.Entry{Actor: "host:" + h.ID, Action: "host.enroll", Target: h.ID, Host: h.ID, Outcome: audit.Allowed, Reason: "join token " + id}
+	entry := audit.Entry{Actor: "host:" + h.ID, Action: "host.enroll", Target: h.ID, Host: h.ID, Outcome: audit.Allowed, Reason: joinText(h, t)}
 	refused := ""
 	err = f.log.Change(ctx, f.barrier, entry, func(tx *barrier.Tx) error {
-		var t joinToken
-		t, refused = f.readJoinToken(tx, id, random, key)
+		t, refused = f.readJoinToken(tx, t.ID, random, key)
 		if refused != "" {
-			return ErrJoin
+			return audit.Refusal{Err: errors.New(refused)}
 		}
 		var err error
-		if h, err = f.enrol(tx, h, t); err != nil {
+		if joined, err = f.enrol(tx, h, t); err != nil {
 			return err
 		}
-		chain, err := f.certify(tx, h.ID, h.Generation, public.PublicKey)
-		out = Joined{Host: h.ID, Certificates: chain, Root: f.issuers[issuerRoot].Raw, TrustDomain: f.trustDomain}
+		chain, err := f.certify(tx, joined.ID, joined.Generation, public.PublicKey)
+		out = Joined{Host: joined.ID, Certificates: chain, Root: f.issuers[issuerRoot].Raw, TrustDomain: f.trustDomain}
 		return err
 	})
 	switch {
 	case refused != "":
-		return Joined{}, f.refuseJoin(ctx, id, refused)
+		return Joined{}, f.refuseJoin(ctx, t.ID, refused, ErrJoin)
 	case err != nil:
 		return Joined{}, err
 	}
 	crash.Point("fleet.joined")
-	f.remember(h)
+	f.remember(joined)
 	return out, nil
 }
 
@@ -190,13 +216,13 @@ func (f *Fleet) enrol(tx *barrier.Tx, h Host, t joinToken) (Host, error) {
 
 // checkJoin judges a join before anything is written, so that a wrong token
 // costs the store nothing. known is the host that this key became already.
-func (f *Fleet) checkJoin(token string, key [32]byte) (id, random, known, reason string) {
+func (f *Fleet) checkJoin(token string, key [32]byte) (t joinToken, random, known, reason string) {
 	id, random, ok := bearer.Parse(joinPrefix, token)
 	if !ok {
-		return "", "", "", "not a join token"
+		return joinToken{}, "", "", "not a join token"
 	}
+	t.ID = id
 	err := f.barrier.View(func(tx *barrier.Tx) error {
-		var t joinToken
 		t, reason = f.readJoinToken(tx, id, random, key)
 		known = t.Joined[fmt.Sprintf("%x", key)]
 		return nil
@@ -204,12 +230,24 @@ func (f *Fleet) checkJoin(token string, key [32]byte) (id, random, known, reason
 	if err != nil {
 		reason = "the token cannot be read"
 	}
-	return id, random, known, reason
+	return t, random, known, reason
 }
 
+// checkLabels refuses a host that would be given by its labels what whoever chose them may not grant: a grant may have
+// come to go by them since.
+func (f *Fleet) checkLabels(ctx context.Context, t joinToken) error {
+	by, err := f.judgeLabels(t.ByID, t.Labels)
+	if err != nil || by == "" {
+		return err
+	}
+	reason := fmt.Sprintf("the labels of the join token give access by grant %s, and %s, who made it, may not grant", by, t.By)
+	return f.refuseJoin(ctx, t.ID, reason, ErrLabels)
+}
+
+// readJoinToken returns no more than the ID of a token that is not there.
 func (f *Fleet) readJoinToken(tx *barrier.Tx, id, random string, key [32]byte) (t joinToken, refused string) {
 	if err := tx.GetJSON(kindJoinToken, id, &t); err != nil {
-		return t, "no such join token"
+		return joinToken{ID: id}, "no such join token"
 	}
 	if !bearer.Matches(random, t.Hash) {
 		return t, "wrong join token"
@@ -250,12 +288,12 @@ func (f *Fleet) checkRepeat(host string, key [32]byte) (refused string) {
 	return ""
 }
 
-func (f *Fleet) refuseJoin(ctx context.Context, token, reason string) error {
+func (f *Fleet) refuseJoin(ctx context.Context, token, reason string, answer error) error {
 	entry := audit.Entry{Actor: "unknown", Action: "host.enroll", Target: token, Outcome: audit.Refused, Reason: reason}
 	if _, err := f.log.Append(ctx, entry); err != nil {
 		return err
 	}
-	return ErrJoin
+	return answer
 }
 
 // readRequest checks the request's own signature, which proves that the host

@@ -49,7 +49,7 @@ func (p *People) BeginFactor(ctx context.Context, who grant.Person, password *se
 	if key, err = a.Random(totpSecret); err != nil {
 		return nil, err
 	}
-	entry := audit.Entry{Actor: who.Name, Action: "factor.begin", Target: who.Name}
+	entry := audit.Entry{Actor: who.Name, Action: "factor.begin", Target: who.Name, Reason: "a new secret; it counts once its first code was given"}
 	err = p.change(ctx, entry, func(tx *barrier.Tx) (func() error, error) {
 		u, err := find(tx, who.Name)
 		if err != nil {
@@ -73,7 +73,7 @@ func (p *People) BeginFactor(ctx context.Context, who grant.Person, password *se
 // ConfirmFactor takes the first code and turns the second factor on. It returns
 // the recovery codes, each good once, which are shown this once.
 func (p *People) ConfirmFactor(ctx context.Context, who grant.Person, code string) (recovery []string, err error) {
-	entry := audit.Entry{Actor: who.Name, Action: "factor.add", Target: who.Name}
+	entry := audit.Entry{Actor: who.Name, Action: "factor.add", Target: who.Name, Reason: fmt.Sprintf("by its first code; %d recovery codes", recoveryCodes)}
 	err = p.change(ctx, entry, func(tx *barrier.Tx) (func() error, error) {
 		u, err := find(tx, who.Name)
 		if err != nil {
@@ -114,8 +114,9 @@ func (f *factor) newRecovery() (codes []string) {
 // somebody else's by who may reset them.
 func (p *People) RemoveFactor(ctx context.Context, who grant.Person, name, code string) error {
 	own := name == who.Name
-	entry := audit.Entry{Actor: who.Name, Action: "factor.remove", Target: name}
+	entry := audit.Entry{Actor: who.Name, Action: "factor.remove", Target: name, Reason: "by somebody else; " + resetText}
 	if own {
+		entry.Reason = "by a code of it"
 		switch err := p.checkCode(name, code); {
 		case errors.Is(err, ErrLogin):
 			entry.Reason = reasonCode

@@ -55,9 +55,12 @@ func (p *People) Login(ctx context.Context, l Login) (Session, error) {
 		entry := audit.Entry{Actor: u.Name, Action: "user.login", Reason: "password accepted, code missing", From: l.From}
 		return Session{}, p.refused(ctx, entry, ErrCode)
 	}
-	if err := p.checkCode(u.Name, l.Code); errors.Is(err, ErrLogin) {
+	switch err := p.checkCode(u.Name, l.Code); {
+	case errors.Is(err, ErrLogin):
 		return Session{}, p.refuseLogin(ctx, k, u, known, reasonCode, ErrLogin)
-	} else if err != nil && !errors.Is(err, errNoFactor) {
+	case errors.Is(err, errNoFactor):
+		l.Code = "" // it proves nothing
+	case err != nil:
 		return Session{}, err
 	}
 	rehashed := ""
@@ -77,7 +80,7 @@ func (p *People) Login(ctx context.Context, l Login) (Session, error) {
 // at the user once more: two logins with one code may come at once.
 func (p *People) openSession(ctx context.Context, name, verified, rehashed, code string) (s Session, err error) {
 	t := Token{ID: credential.NewID(), Created: p.now(), Expires: p.now().Add(p.settings.Duration(setting.SessionMax))}
-	entry := audit.Entry{Actor: name, Action: "user.login", Target: t.ID}
+	entry := audit.Entry{Actor: name, Action: "user.login", Target: t.ID, Reason: loginText(t, code)}
 	text, hash := bearer.New(tokenPrefix, t.ID)
 	t.Hash = hash
 	err = p.change(ctx, entry, func(tx *barrier.Tx) (func() error, error) {

@@ -103,8 +103,10 @@ func (p *People) change(ctx context.Context, e audit.Entry, plan plan) error {
 	e.Outcome = audit.Allowed
 	return p.log.Change(ctx, p.barrier, e, func(tx *barrier.Tx) error {
 		store, err := plan(tx)
-		if errors.Is(err, ErrRefused) {
-			return audit.Refusal{Err: err}
+		for _, decided := range []error{ErrRefused, ErrTaken, ErrInUse, ErrChanged, ErrLogin} {
+			if errors.Is(err, decided) {
+				return audit.Refusal{Err: err}
+			}
 		}
 		if err != nil {
 			return err
@@ -156,6 +158,25 @@ func (p *People) userByName(name string) (u user, err error) {
 		return err
 	})
 	return u, err
+}
+
+// Person is whom a user's ID stands for now, whatever token they come with. Who is gone or disabled may do nothing.
+func (p *People) Person(id string) (who grant.Person, err error) {
+	if id == "" {
+		return grant.Person{}, nil
+	}
+	err = p.barrier.View(func(tx *barrier.Tx) error {
+		var u user
+		if err := tx.GetJSON(kindUser, id, &u); err != nil || !u.Disabled.IsZero() {
+			return err
+		}
+		who, err = person(tx, u)
+		return err
+	})
+	if errors.Is(err, barrier.ErrNotFound) {
+		err = nil
+	}
+	return who, err
 }
 
 // person is whom a user's token stands for; a role that is gone permits nothing.

@@ -109,7 +109,7 @@ func (p *People) AddRole(ctx context.Context, who grant.Person, name string, per
 	}
 	ps, err := grant.ParsePermissions(permissions)
 	if err != nil {
-		return Role{}, err
+		return Role{}, fmt.Errorf("permissions: %w", err)
 	}
 	if ps == 0 {
 		return Role{}, fmt.Errorf("%w permissions: name at least one of %s", credential.ErrInvalid, grant.AllPermissions)
@@ -132,7 +132,7 @@ func (p *People) AddRole(ctx context.Context, who grant.Person, name string, per
 
 // DeleteRole removes a role that nobody has.
 func (p *People) DeleteRole(ctx context.Context, who grant.Person, name string) error {
-	entry := audit.Entry{Actor: who.Name, Action: "role.delete", Target: name}
+	entry := audit.Entry{Actor: who.Name, Action: "role.delete", Target: name, Reason: "nobody has it"}
 	return p.change(ctx, entry, func(tx *barrier.Tx) (func() error, error) {
 		r, err := role(tx, name)
 		if err != nil {

@@ -164,13 +164,13 @@ func (p *People) CreateToken(ctx context.Context, who grant.Person, with Token, 
 	if len(n.Scopes) > 0 {
 		ps, err := grant.ParsePermissions(n.Scopes)
 		if err != nil {
-			return "", Token{}, err
+			return "", Token{}, fmt.Errorf("scopes: %w", err)
 		}
 		asked, scopes = ps, ps.Names()
 	}
 	t = Token{ID: credential.NewID(), Name: n.Name, User: who.ID, Scopes: scopes, Created: p.now(), Expires: n.Expires}
 	text, t.Hash = bearer.New(tokenPrefix, t.ID)
-	err = p.change(ctx, audit.Entry{Actor: who.Name, Action: "token.create", Target: n.Name}, func(tx *barrier.Tx) (func() error, error) {
+	err = p.change(ctx, audit.Entry{Actor: who.Name, Action: "token.create", Target: n.Name, Reason: t.text()}, func(tx *barrier.Tx) (func() error, error) {
 		return p.planToken(tx, who, t, asked)
 	})
 	if err != nil {
@@ -315,7 +315,7 @@ func (p *People) RevokeToken(ctx context.Context, who grant.Person, with Token, 
 	if credential.ValidName("token name", name) != nil {
 		return fmt.Errorf("%w: %s", ErrNotFound, name)
 	}
-	entry := audit.Entry{Actor: who.Name, Action: "token.revoke", Target: name}
+	entry := audit.Entry{Actor: who.Name, Action: "token.revoke", Target: name, Reason: "an API token of their own"}
 	err := p.change(ctx, entry, func(tx *barrier.Tx) (func() error, error) {
 		if with.Scopes != nil && with.Name != name {
 			return nil, fmt.Errorf("%w: a token that is narrowed to scopes can end itself alone", ErrRefused)
@@ -338,7 +338,10 @@ func (p *People) RevokeToken(ctx context.Context, who grant.Person, with Token, 
 
 // Logout ends the token of the request that asks for it.
 func (p *People) Logout(ctx context.Context, who grant.Person, t Token) error {
-	entry := audit.Entry{Actor: who.Name, Action: "user.logout", Target: t.ID}
+	entry := audit.Entry{Actor: who.Name, Action: "user.logout", Target: t.ID, Reason: "the session ends"}
+	if !t.session() {
+		entry.Reason = "the API token " + t.Name + " ends"
+	}
 	return p.change(ctx, entry, func(tx *barrier.Tx) (func() error, error) {
 		return func() error { return removeToken(tx, t) }, nil
 	})

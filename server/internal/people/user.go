@@ -128,10 +128,7 @@ type UserEdit struct {
 // token of theirs is refused until they are enabled again.
 func (p *People) EditUser(ctx context.Context, who grant.Person, name string, e UserEdit) (User, error) {
 	var out User
-	entry := audit.Entry{Actor: who.Name, Action: e.action(), Target: name}
-	if e.Role != nil {
-		entry.Reason = "role " + *e.Role
-	}
+	entry := audit.Entry{Actor: who.Name, Action: e.action(), Target: name, Reason: e.text()}
 	err := p.change(ctx, entry, func(tx *barrier.Tx) (func() error, error) {
 		u, err := find(tx, name)
 		if err != nil {
@@ -218,7 +215,7 @@ func mayReset(tx *barrier.Tx, who grant.Person, u user) error {
 // from then on.
 // What else keeps the user judge says, once the person may delete them.
 func (p *People) DeleteUser(ctx context.Context, who grant.Person, name string, revision uint64, judge func(id string) error) error {
-	entry := audit.Entry{Actor: who.Name, Action: "user.delete", Target: name}
+	entry := audit.Entry{Actor: who.Name, Action: "user.delete", Target: name, Reason: "their sessions and tokens end"}
 	var id string
 	err := p.change(ctx, entry, func(tx *barrier.Tx) (func() error, error) {
 		u, err := find(tx, name)
@@ -264,7 +261,7 @@ func (p *People) ChangePassword(ctx context.Context, who grant.Person, old, pass
 	if err != nil {
 		return err
 	}
-	return p.setPassword(ctx, who, who.Name, password, func(_ *barrier.Tx, u *user) error {
+	return p.setPassword(ctx, passwordEntry(who, who.Name), password, func(_ *barrier.Tx, u *user) error {
 		if u.Password != before {
 			return ErrChanged
 		}
@@ -276,7 +273,7 @@ func (p *People) ChangePassword(ctx context.Context, who grant.Person, old, pass
 // ResetPassword is for somebody else's: their sessions and tokens end, and their own credentials are locked for a time.
 // It does not say whether the password is one that they had.
 func (p *People) ResetPassword(ctx context.Context, who grant.Person, name string, password *secret.Buffer) error {
-	return p.setPassword(ctx, who, name, password, func(tx *barrier.Tx, u *user) error {
+	return p.setPassword(ctx, passwordEntry(who, name), password, func(tx *barrier.Tx, u *user) error {
 		if u.ID == who.ID {
 			return fmt.Errorf("%w: change your own password with the old one", ErrRefused)
 		}
@@ -286,9 +283,9 @@ func (p *People) ResetPassword(ctx context.Context, who grant.Person, name strin
 }
 
 // setPassword judges by also before it looks at the password.
-func (p *People) setPassword(ctx context.Context, who grant.Person, name string, password *secret.Buffer, also func(*barrier.Tx, *user) error) error {
+func (p *People) setPassword(ctx context.Context, entry audit.Entry, password *secret.Buffer, also func(*barrier.Tx, *user) error) error {
 	var hash string
-	entry := audit.Entry{Actor: who.Name, Action: "user.passwd", Target: name}
+	name := entry.Target
 	set := func(tx *barrier.Tx) (func() error, error) {
 		u, err := find(tx, name)
 		if err != nil {

@@ -57,7 +57,8 @@ type Requests struct {
 	now     func() time.Time
 
 	mu    sync.Mutex
-	known []place // the oldest first
+	known []place                  // the oldest first
+	under map[string]chan struct{} // requests under way, by name; closed when they end
 }
 
 type place struct {
@@ -67,7 +68,7 @@ type place struct {
 
 // Open reads what is known from an unsealed barrier.
 func Open(b *barrier.Barrier, now func() time.Time) (*Requests, error) {
-	r := &Requests{barrier: b, now: now}
+	r := &Requests{barrier: b, now: now, under: map[string]chan struct{}{}}
 	err := b.View(func(tx *barrier.Tx) error {
 		r.known = nil
 		return barrier.ScanJSON(tx, kindRepeat, func(k record) error {
@@ -98,6 +99,35 @@ func (q Request) digest(salt []byte) []byte {
 	h.Write([]byte(q.Route + "\x00"))
 	q.Content(h)
 	return h.Sum(nil)
+}
+
+// Enter waits while another request with this key is under way, so that what Find tells of can be looked up: a change is
+// durable before it is in memory. leave is called when the request has ended.
+func (r *Requests) Enter(ctx context.Context, q Request) (leave func(), err error) {
+	ended := make(chan struct{})
+	for {
+		r.mu.Lock()
+		other := r.under[q.name()]
+		if other == nil {
+			r.under[q.name()] = ended
+		}
+		r.mu.Unlock()
+		if other == nil {
+			return func() { r.leave(q, ended) }, nil
+		}
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (r *Requests) leave(q Request, ended chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.under, q.name())
+	close(ended)
 }
 
 // Find tells whether a request with this key made something, what that was, and whether it said the same.

@@ -1,6 +1,7 @@
 package repeat_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash"
@@ -136,4 +137,38 @@ func TestBounds(t *testing.T) {
 	if n := count(); n != repeat.MaxKeys+1-10+1 {
 		t.Errorf("%d are remembered a day later", n)
 	}
+}
+
+// Of requests with one key the second waits until the first has ended, or its own client has gone.
+func TestOneAfterTheOther(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	enter := func(ctx context.Context, q repeat.Request) (leave func()) {
+		t.Helper()
+		leave, err := f.requests.Enter(ctx, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return leave
+	}
+	leave := enter(gone, request("1", "k", "a"))
+	if _, err := f.requests.Enter(gone, request("1", "k", "b")); !errors.Is(err, context.Canceled) {
+		t.Errorf("while one with its key is under way: %v, want that it waits", err)
+	}
+	enter(gone, request("1", "k2", "a"))()
+	enter(gone, request("2", "k", "a"))()
+	next := make(chan func())
+	go func() {
+		leave, err := f.requests.Enter(t.Context(), request("1", "k", "a"))
+		if err != nil {
+			t.Error(err)
+			leave = func() {}
+		}
+		next <- leave
+	}()
+	leave()
+	(<-next)()
+	enter(gone, request("1", "k", "a"))()
 }

@@ -46,7 +46,7 @@ func (a access) lets(have grant.Permissions) bool {
 
 // admit lets a request into the rooms.
 func (r *REST) admit(c *call, at *route) *problem {
-	sealed := refusal(http.StatusServiceUnavailable, api.CodeSealed, "the vault is sealed: unseal it first")
+	sealed := refusal(http.StatusServiceUnavailable, api.CodeSealed, "the vault is sealed")
 	u := r.current.Load()
 	if u == nil {
 		return sealed

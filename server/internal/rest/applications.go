@@ -54,7 +54,7 @@ func showApplication(_ context.Context, c *call, in *ByName) (api.ApplicationDet
 	c.revision = a.Revision
 	out := api.ApplicationDetail{
 		Application: applicationOf(a), Fields: map[string][]credential.Field{}, PasswordPolicy: a.PasswordPolicy,
-		Updated: timeOrNull(a.Updated), UpdatedBy: a.UpdatedBy,
+		ExpiresDays: map[string]int{}, Updated: timeOrNull(a.Updated), UpdatedBy: a.UpdatedBy,
 	}
 	if len(a.AuthTypes) > 0 {
 		out.Definition = a.Application
@@ -62,6 +62,9 @@ func showApplication(_ context.Context, c *call, in *ByName) (api.ApplicationDet
 	for _, t := range a.AuthTypes {
 		if out.Fields[string(t)], err = a.Fields(t); err != nil {
 			return api.ApplicationDetail{}, err
+		}
+		if days := int(a.DefaultExpiry(t).Hours() / 24); days > 0 {
+			out.ExpiresDays[string(t)] = days
 		}
 	}
 	return out, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/strongroom/strongroom/configs"
 	"github.com/strongroom/strongroom/server/internal/barrier"
 	"github.com/strongroom/strongroom/server/internal/catalogue"
+	"github.com/strongroom/strongroom/server/internal/roomtest"
 	"github.com/strongroom/strongroom/server/internal/vault"
 	"github.com/strongroom/strongroom/shared/api"
 	"github.com/strongroom/strongroom/shared/credential"
@@ -32,7 +33,7 @@ func BenchmarkHundredThousand(b *testing.B) {
 		return must(c.Credentials(b.Context(), q))(b).Items
 	}
 	b.Run("list a page", func(b *testing.B) {
-		measure(b, func(n int) {
+		roomtest.Measure(b, func(n int) {
 			after := cursor(benchName(n * 7919 % (benchCredentials - 200)))
 			if page := list(b, api.CredentialQuery{Cursor: after}); len(page) != 100 {
 				b.Fatal(len(page))
@@ -40,7 +41,7 @@ func BenchmarkHundredThousand(b *testing.B) {
 		})
 	})
 	b.Run("search by name", func(b *testing.B) {
-		measure(b, func(n int) {
+		roomtest.Measure(b, func(n int) {
 			want := benchName(n * 7919 % benchCredentials)
 			page := list(b, api.CredentialQuery{Search: want[3:]})
 			if !slices.ContainsFunc(page, func(c api.Credential) bool { return c.Name == want }) {
@@ -49,7 +50,7 @@ func BenchmarkHundredThousand(b *testing.B) {
 		})
 	})
 	b.Run("search by tag", func(b *testing.B) {
-		measure(b, func(n int) {
+		roomtest.Measure(b, func(n int) {
 			if page := list(b, api.CredentialQuery{Tag: fmt.Sprintf("team=t%d", n%500)}); len(page) != 100 {
 				b.Fatal(len(page))
 			}
@@ -58,7 +59,7 @@ func BenchmarkHundredThousand(b *testing.B) {
 	b.Run("add one", func(b *testing.B) {
 		token := s.secret("token")
 		defer token.Wipe()
-		measure(b, func(int) {
+		roomtest.Measure(b, func(int) {
 			in := api.CredentialAdd{
 				Name: credential.NewID(), Application: "generic-rest", AuthType: "access_token", Tags: map[string]string{"team": "new"},
 			}
@@ -93,20 +94,4 @@ func (s *site) fill(b *testing.B) {
 			return nil
 		}))
 	}
-}
-
-// measure reports the median and the slowest hundredth.
-func measure(b *testing.B, do func(n int)) {
-	b.Helper()
-	var took []time.Duration
-	n := 0
-	for b.Loop() {
-		began := time.Now()
-		do(n)
-		took = append(took, time.Since(began))
-		n++
-	}
-	slices.Sort(took)
-	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
-	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
 }

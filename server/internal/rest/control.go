@@ -6,6 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/strongroom/strongroom/server/internal/seal"
 	"github.com/strongroom/strongroom/shared/api"
 	"github.com/strongroom/strongroom/shared/envelope"
 	"github.com/strongroom/strongroom/shared/grant"
@@ -37,7 +38,8 @@ func (r *REST) seal(ctx context.Context, c *call, _ *nothing) (api.Seal, error) 
 }
 
 // unseal is asked for by anybody, so its attempts are few: one is a secret that
-// was sent as it must be, or a reset.
+// was tried, or a reset. What cannot be one costs nothing to refuse, and a share
+// that only waits for the others was not tried yet.
 func (r *REST) unseal(ctx context.Context, c *call, in *with[api.UnsealRequest]) (api.Seal, error) {
 	attempt := Unsealing{Reset: in.Body.Reset}
 	given := 0
@@ -66,10 +68,32 @@ func (r *REST) unseal(ctx context.Context, c *call, in *with[api.UnsealRequest])
 	if given == 0 && !in.Body.Reset {
 		return api.Seal{}, usage("key_file, passphrase or share", "give one of them, or reset")
 	}
-	if !r.limits.unseal(c.request.RemoteAddr, r.now()) {
-		return api.Seal{}, busy("too many attempts to unseal: wait a minute")
+	if what, err := attempt.check(); err != nil {
+		return api.Seal{}, r.control.RefuseUnseal(ctx, "not "+what, err)
 	}
-	return r.control.Unseal(ctx, attempt)
+	giveBack, wait := r.limits.unseal(c.request.RemoteAddr, r.now())
+	if wait > 0 {
+		return api.Seal{}, r.control.RefuseUnseal(ctx, tooManyAttempts, busy("too many attempts to unseal from this address", wait))
+	}
+	out, err := r.control.Unseal(ctx, attempt)
+	if waits := err == nil && out.Sealed; waits && attempt.Share != nil && !attempt.Reset {
+		giveBack()
+	}
+	return out, err
+}
+
+// tooManyAttempts is the log's reason.
+const tooManyAttempts = "too many attempts"
+
+// check is an error for what can be no key file, or no share, of any vault.
+func (u Unsealing) check() (what string, err error) {
+	switch {
+	case u.KeyFile != nil:
+		return "a key file", seal.CheckKeyFile(u.KeyFile)
+	case u.Share != nil:
+		return "a share", seal.CheckShare(u.Share)
+	}
+	return "", nil
 }
 
 // openOne opens the envelope of a request that has one, about no credential.

@@ -38,7 +38,7 @@ func (r *REST) registerExport(doc huma.API) {
 	huma.Register(doc, op, func(ctx context.Context, in *AuditFilter) (*huma.StreamResponse, error) {
 		c := callOf(ctx)
 		q := in.query(c)
-		entry := audit.Entry{Actor: c.person.Name, Action: "audit.export", Outcome: audit.Allowed}
+		entry := audit.Entry{Actor: c.person.Name, Action: "audit.export", Outcome: audit.Allowed, Reason: in.text()}
 		if _, err := c.rooms.Audit.Append(ctx, entry); err != nil {
 			return nil, r.problem(c, at.pattern(), err)
 		}
@@ -52,6 +52,28 @@ func (r *REST) registerExport(doc huma.API) {
 			}
 		}}, nil
 	})
+}
+
+// text is what the log says of a filter: what somebody types is not in it.
+func (f AuditFilter) text() string {
+	text := "entries"
+	for _, one := range []struct {
+		given bool
+		text  string
+	}{
+		{!f.Since.IsZero(), " since " + f.Since.UTC().Format(time.RFC3339)},
+		{!f.Until.IsZero(), " until " + f.Until.UTC().Format(time.RFC3339)},
+		{f.Actor != "", " of one actor"}, {f.Action != "", " of one action"}, {f.Credential != "", " of one credential"},
+		{f.Host != "", " of one host"}, {f.Outcome != "", " that are " + f.Outcome},
+	} {
+		if one.given {
+			text += one.text
+		}
+	}
+	if text == "entries" {
+		return "all entries"
+	}
+	return text
 }
 
 // export writes what the query matches.

@@ -55,8 +55,8 @@ func TestExport(t *testing.T) {
 	}{
 		"actor":         {api.AuditQuery{Actor: "host:h1"}, []string{"credential.read from  for user=etl: allowed, allowed by grant etl"}},
 		"outcome":       {api.AuditQuery{Outcome: "refused"}, []string{"credential.reveal from 127.0.0.1 for : refused, there is no such credential"}},
-		"action":        {api.AuditQuery{Action: "credential.create"}, []string{"credential.create from 127.0.0.1 for : allowed, "}},
-		"credential":    {api.AuditQuery{Credential: "crm", Action: "credential.create"}, []string{"credential.create from 127.0.0.1 for : allowed, "}},
+		"action":        {api.AuditQuery{Action: "credential.create"}, []string{"credential.create from 127.0.0.1 for : allowed, generic-rest basic; version 1; with password, url, username, description; tags team"}},
+		"credential":    {api.AuditQuery{Credential: "crm", Action: "credential.create"}, []string{"credential.create from 127.0.0.1 for : allowed, generic-rest basic; version 1; with password, url, username, description; tags team"}},
 		"host":          {api.AuditQuery{Host: "h1"}, []string{"credential.read from  for user=etl: allowed, allowed by grant etl"}},
 		"until":         {api.AuditQuery{Until: time.Now().Add(-time.Hour)}, nil},
 		"since":         {api.AuditQuery{Since: time.Now().Add(time.Hour)}, nil},

@@ -84,7 +84,7 @@ func (s *fieldSite) send(route, member, value string) reply {
 }
 
 // sealed is a value in an envelope for this connection, with the members that say so.
-func (s *fieldSite) sealed(about, field, text string) map[string]json.RawMessage {
+func (s *matrix) sealed(about, field, text string) map[string]json.RawMessage {
 	s.t.Helper()
 	state := s.do(s.raw, s.request("GET", "/v1/envelope", "", ""))
 	var out api.Envelope

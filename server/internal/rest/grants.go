@@ -33,17 +33,18 @@ func listGrants(_ context.Context, c *call, _ *nothing) (api.GrantList, error) {
 }
 
 func showGrant(_ context.Context, c *call, in *ByName) (api.Grant, error) {
-	return oneGrant(c, in.Name)
+	made, err := oneGrant(c, in.Name)
+	return made.Grant, err
 }
 
-func addGrant(ctx context.Context, c *call, in *creates[api.GrantRule]) (api.Grant, error) {
+func addGrant(ctx context.Context, c *call, in *creates[api.GrantRule]) (api.GrantMade, error) {
 	return once(ctx, c, making{key: in.IdempotencyKey, what: in.Body.Name, body: in.Body},
-		func(ctx context.Context) (api.Grant, error) {
+		func(ctx context.Context) (api.GrantMade, error) {
 			if _, err := c.rooms.Vault.AddGrant(ctx, c.person, ruleOf(in.Body)); err != nil {
-				return api.Grant{}, inMember("credentials", err, vault.ErrNotFound)
+				return api.GrantMade{}, inMember("credentials", err, vault.ErrNotFound)
 			}
 			return oneGrant(c, in.Body.Name)
-		}, func(name string) (api.Grant, error) { return oneGrant(c, name) })
+		}, func(name string) (api.GrantMade, error) { return oneGrant(c, name) })
 }
 
 type grantEdit struct {
@@ -52,27 +53,47 @@ type grantEdit struct {
 	Body api.GrantRule
 }
 
-func editGrant(ctx context.Context, c *call, in *grantEdit) (api.Grant, error) {
+func editGrant(ctx context.Context, c *call, in *grantEdit) (api.GrantMade, error) {
 	revision, err := in.revision()
 	if err != nil {
-		return api.Grant{}, err
+		return api.GrantMade{}, err
 	}
 	if in.Body.Name != in.Name {
-		return api.Grant{}, usage("name", "a grant keeps its name")
+		return api.GrantMade{}, usage("name", "a grant keeps its name")
 	}
 	if _, err := c.rooms.Vault.EditGrant(ctx, c.person, ruleOf(in.Body), revision); err != nil {
-		return api.Grant{}, inMember("credentials", err, vault.ErrNotFound)
+		return api.GrantMade{}, inMember("credentials", err, vault.ErrNotFound)
 	}
 	return oneGrant(c, in.Name)
 }
 
-func oneGrant(c *call, name string) (api.Grant, error) {
+func oneGrant(c *call, name string) (api.GrantMade, error) {
 	g, err := c.rooms.Vault.Grant(c.person, name)
 	if err != nil {
-		return api.Grant{}, err
+		return api.GrantMade{}, err
 	}
 	c.revision = g.Revision
-	return grantOf(g), nil
+	return api.GrantMade{Grant: grantOf(g), Reaches: reached(c, g)}, nil
+}
+
+// maxReached bounds how many hosts an answer names.
+const maxReached = 20
+
+// reached says which hosts a grant is for now, to those who may list them.
+func reached(c *call, g grant.Grant) *api.HostsReached {
+	if !c.person.Can(grant.HostView) {
+		return nil
+	}
+	out := &api.HostsReached{Hosts: []string{}}
+	for _, h := range c.rooms.Fleet.List() {
+		if !h.Revoked.IsZero() || !h.Frozen.IsZero() || !g.Reaches(h.Caller()) {
+			continue
+		}
+		if out.Total++; out.Total <= maxReached {
+			out.Hosts = append(out.Hosts, h.Name)
+		}
+	}
+	return out
 }
 
 func ruleOf(b api.GrantRule) grant.Grant {
@@ -108,7 +129,11 @@ func jobsOf(j grant.Jobs) api.Jobs {
 func texts(in []string) []string { return append([]string{}, in...) }
 
 func revokeGrant(ctx context.Context, c *call, in *ByName) (api.GrantRevoked, error) {
-	ended := leasesBy(c.rooms, in.Name)
+	g, err := c.rooms.Vault.Grant(c.person, in.Name)
+	if err != nil {
+		return api.GrantRevoked{}, err
+	}
+	ended := leasesBy(c.rooms, g.ID)
 	if err := c.rooms.Vault.RevokeGrant(ctx, c.person, in.Name); err != nil {
 		return api.GrantRevoked{}, err
 	}
@@ -116,7 +141,7 @@ func revokeGrant(ctx context.Context, c *call, in *ByName) (api.GrantRevoked, er
 }
 
 // leasesBy counts what hosts hold by one grant alone.
-func leasesBy(rooms *Rooms, name string) int {
+func leasesBy(rooms *Rooms, id string) int {
 	n := 0
 	for _, h := range rooms.Fleet.List() {
 		for _, held := range rooms.Delivery.HeldBy(h.ID) {
@@ -124,7 +149,7 @@ func leasesBy(rooms *Rooms, name string) int {
 			if !ok {
 				continue
 			}
-			if d := rooms.Vault.Permits(h.Caller(), m); len(d.Grants) == 1 && d.Grants[0].Name == name {
+			if d := rooms.Vault.Permits(h.Caller(), m); len(d.Grants) == 1 && d.Grants[0].ID == id {
 				n++
 			}
 		}

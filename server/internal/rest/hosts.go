@@ -83,18 +83,21 @@ func revokeHost(ctx context.Context, c *call, in *ByID) (api.HostRevoked, error)
 	out := api.HostRevoked{Host: in.ID, VersionsHeld: []api.VersionHeld{}}
 	// Looked at afterwards, so that nothing is given out in between.
 	for _, h := range c.rooms.Delivery.HeldBy(in.ID) {
-		out.VersionsHeld = append(out.VersionsHeld, versionHeld(c, h))
+		if name, ok := heldName(c, h); ok {
+			out.VersionsHeld = append(out.VersionsHeld, api.VersionHeld{Credential: name, Version: h.Version})
+		} else {
+			out.PrivateHeld = true
+		}
 	}
 	return out, nil
 }
 
-// versionHeld names a credential unless it is somebody else's own.
-func versionHeld(c *call, h delivery.Held) api.VersionHeld {
-	out := api.VersionHeld{Credential: h.Credential, Version: h.Version}
+// heldName names a credential, and somebody else's own, or one that is gone, by its ID to those who find that in the log.
+func heldName(c *call, h delivery.Held) (name string, ok bool) {
 	if m, ok := c.rooms.Vault.Get(h.Credential); ok && (m.Kind == credential.App || m.OwnerID == c.person.ID) {
-		out.Credential = m.Name
+		return m.Name, true
 	}
-	return out
+	return h.Credential, c.person.Can(grant.AuditView)
 }
 
 func addJoinToken(ctx context.Context, c *call, in *creates[api.JoinTokenAdd]) (api.JoinToken, error) {
@@ -103,7 +106,11 @@ func addJoinToken(ctx context.Context, c *call, in *creates[api.JoinTokenAdd]) (
 	}
 	life := cmp.Or(time.Duration(in.Body.TTL), time.Hour)
 	return once(ctx, c, making{key: in.IdempotencyKey, body: in.Body}, func(ctx context.Context) (api.JoinToken, error) {
-		token, expires, err := c.rooms.Fleet.NewJoinToken(ctx, c.person, in.Body.Labels, life, cmp.Or(in.Body.Uses, 1))
+		maker := c.person
+		if c.token.Scopes != nil && !maker.Can(grant.GrantEdit) {
+			maker.ID = "" // what is for less than its person may do leaves behind nothing that is for more
+		}
+		token, expires, err := c.rooms.Fleet.NewJoinToken(ctx, maker, in.Body.Labels, life, cmp.Or(in.Body.Uses, 1))
 		if err != nil {
 			return api.JoinToken{}, err
 		}

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -28,9 +29,19 @@ func newLimits() *limits {
 	}
 }
 
-// unseal counts a key that is tried.
-func (l *limits) unseal(remote string, now time.Time) bool {
-	return l.unseals.Of(admission.Network(remote)).allow(now) && l.allUnseals.AllowN(now, 1)
+// unseal counts an attempt to open the vault, or says how long to wait with it. giveBack is for one with which nothing
+// was tried in the end.
+func (l *limits) unseal(remote string, now time.Time) (giveBack func(), wait time.Duration) {
+	own := l.unseals.Of(admission.Network(remote))
+	if wait := own.take(now); wait > 0 {
+		return nil, wait
+	}
+	giveBack = func() { own.giveBack(now) }
+	if !l.allUnseals.AllowN(now, 1) {
+		giveBack()
+		return nil, time.Second
+	}
+	return giveBack, 0
 }
 
 // login counts a login, whatever it sends.
@@ -38,20 +49,31 @@ func (l *limits) login(remote string, now time.Time) bool {
 	return l.logins.Of(admission.Network(remote)).AllowN(now, 1) && l.allLogins.AllowN(now, 1)
 }
 
-// attempts allows five within any minute.
+// maxAttempts is how many attempts to open the vault an address has within any minute.
+const maxAttempts = 5
+
+// attempts are those of the last minute.
 type attempts struct {
-	mu   sync.Mutex
-	last [5]time.Time // a ring
-	next int
+	mu    sync.Mutex
+	taken []time.Time // the oldest first
 }
 
-func (a *attempts) allow(now time.Time) bool {
+// take counts one, or says how long it is until one is free.
+func (a *attempts) take(now time.Time) (wait time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if oldest := a.last[a.next]; !oldest.IsZero() && now.Sub(oldest) < time.Minute {
-		return false
+	a.taken = slices.DeleteFunc(a.taken, func(at time.Time) bool { return now.Sub(at) >= time.Minute })
+	if len(a.taken) == maxAttempts {
+		return time.Minute - now.Sub(a.taken[0])
 	}
-	a.last[a.next] = now
-	a.next = (a.next + 1) % len(a.last)
-	return true
+	a.taken = append(a.taken, now)
+	return 0
+}
+
+func (a *attempts) giveBack(at time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if i := slices.Index(a.taken, at); i >= 0 {
+		a.taken = slices.Delete(a.taken, i, i+1)
+	}
 }

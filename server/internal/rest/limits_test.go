@@ -48,20 +48,34 @@ func TestAttemptsAreFew(t *testing.T) {
 			t.Fatalf("an envelope that does not open: %d %s", a.status, a.body)
 		}
 	}
+	for range 10 {
+		if a := s.unseal(c, "what is no key file"); a.status != 422 || a.problem.Detail != "key_file: send the whole key file as strongroom-server init wrote it" {
+			t.Fatalf("no key file: %d %s", a.status, a.body)
+		}
+	}
 	for n, want := range []int{403, 403, 403, 403, 403, 429, 429} {
-		if a := s.unseal(c, "a guess"); a.status != want || a.problem.Code != "refused" {
+		if a := s.unseal(c, otherKey); a.status != want || a.problem.Code != "refused" {
 			t.Errorf("attempt %d: %d %s", n+1, a.status, a.body)
 		}
 	}
-	if a := s.unseal(s.raw(), keyText); a.status != 429 {
-		t.Errorf("the right key, too late, on another connection: %d %s", a.status, a.body)
+	wantWait := func(what string, a reply, says, seconds string) {
+		t.Helper()
+		says = "too many attempts to unseal from this address: try again in " + says
+		if a.status != 429 || a.problem.Detail != says || a.header.Get("Retry-After") != seconds {
+			t.Errorf("%s: %d %s, Retry-After %q", what, a.status, a.body, a.header.Get("Retry-After"))
+		}
 	}
+	wantWait("the right key, too late, on another connection", s.unseal(s.raw(), keyText), "1m0s", "60")
 	if a := s.unseal(other, keyText); a.status != 200 {
 		t.Errorf("the right key from another address: %d %s", a.status, a.body)
 	}
+	s.ahead.Store(int64(18*time.Second + 300*time.Millisecond))
+	wantWait("a while later", s.unseal(c, keyText), "42s", "42")
 	s.ahead.Store(int64(59 * time.Second))
-	if a := s.unseal(c, keyText); a.status != 429 {
-		t.Errorf("before the minute is over: %d %s", a.status, a.body)
+	wantWait("before the minute is over", s.unseal(c, keyText), "1s", "1")
+	want := strings.Repeat("refused: not a key file\n", 10) + strings.Repeat("refused: too many attempts\n", 5)
+	if got := s.logged.String(); got != want {
+		t.Errorf("logged is\n%swant\n%s", got, want)
 	}
 	s.ahead.Store(int64(time.Minute + time.Second*10))
 	if a := s.unseal(c, keyText); a.status != 200 {
@@ -69,7 +83,7 @@ func TestAttemptsAreFew(t *testing.T) {
 	}
 }
 
-// What opens a vault travels in envelopes, one at a time, and each counts.
+// What opens a vault travels in envelopes, one at a time, and each that is tried counts.
 func TestWhatUnseals(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -83,15 +97,25 @@ func TestWhatUnseals(t *testing.T) {
 		}
 	}
 	ctx, stranger := t.Context(), s.client("")
-	got, err := stranger.Unseal(ctx, api.Unsealing{Share: s.secret("seven b")})
-	if check(t, err); !got.Sealed || got.Shares == nil || got.Shares.In != 7 || got.Shares.Need != 99 {
-		t.Errorf("a share: %+v", got)
+	// A share that waits for the others was not tried, and what is none is not: neither is an attempt.
+	for range 6 {
+		got, err := stranger.Unseal(ctx, api.Unsealing{Share: s.secret(shareTwo)})
+		if check(t, err); !got.Sealed || got.Shares == nil || got.Shares.In != 7 || got.Shares.Need != 99 {
+			t.Errorf("a share: %+v", got)
+		}
+		_, err = stranger.Unseal(ctx, api.Unsealing{Share: s.secret(strings.Replace(shareTwo, ":2:99:", ":4:99:", 1))})
+		wantErr(t, err, api.ErrUsage)
 	}
+	if logged := s.logged.String(); logged != strings.Repeat("refused: not a share\n", 6) {
+		t.Errorf("logged is %s", logged)
+	}
+	_, err := stranger.Unseal(ctx, api.Unsealing{Share: s.secret(shareThree)})
+	wantErr(t, err, api.ErrRefused)
 	_, err = stranger.Unseal(ctx, api.Unsealing{Share: s.secret("a"), Passphrase: s.secret("b")})
 	wantErr(t, err, api.ErrUsage)
 	_, err = stranger.Unseal(ctx, api.Unsealing{Passphrase: s.secret("another")})
 	wantErr(t, err, api.ErrRefused)
-	if got, err = stranger.Unseal(ctx, api.Unsealing{Passphrase: s.secret(keyText)}); err != nil || got.Sealed {
+	if got, err := stranger.Unseal(ctx, api.Unsealing{Passphrase: s.secret(keyText)}); err != nil || got.Sealed {
 		t.Errorf("the passphrase: %+v, %v", got, err)
 	}
 	for n, want := range []int{200, 200, 429} {
@@ -156,8 +180,8 @@ func TestManyAddresses(t *testing.T) {
 		if got := s.loginFrom(fmt.Sprintf("192.0.2.%d:1", n)); got != want {
 			t.Errorf("login %d: %d, want %d", n+1, got, want)
 		}
-		if got := s.rest.limits.unseal(fmt.Sprintf("192.0.2.%d:1", n), now); got != (want == 422) {
-			t.Errorf("unseal %d: %t", n+1, got)
+		if _, wait := s.rest.limits.unseal(fmt.Sprintf("192.0.2.%d:1", n), now); (wait == 0) != (want == 422) {
+			t.Errorf("unseal %d: wait %v", n+1, wait)
 		}
 	}
 }

@@ -53,19 +53,19 @@ func once[O any](ctx context.Context, c *call, m making, do func(context.Context
 		return do(ctx)
 	}
 	request := repeat.Request{Who: c.person, Key: m.key, Route: c.route.pattern(), What: m.what, Content: m.write}
+	leave, err := c.rooms.Repeats.Enter(ctx, request)
+	if err != nil {
+		var none O
+		return none, err
+	}
+	defer leave()
 	out, known, err := repeated(c, request, again)
 	if known || err != nil {
 		return out, err
 	}
 	with, done := c.rooms.Repeats.Keep(ctx, request)
-	out, err = do(with)
-	if err == nil {
+	if out, err = do(with); err == nil {
 		done()
-		return out, nil
-	}
-	// The same request may have come first meanwhile: then its name is taken, or the key is.
-	if first, known, errFirst := repeated(c, request, again); known {
-		return first, errFirst
 	}
 	return out, err
 }

@@ -4,11 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
+	"math"
 	"net/http"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
 
 	"github.com/strongroom/strongroom/server/internal/audit"
 	"github.com/strongroom/strongroom/server/internal/catalogue"
@@ -28,16 +35,28 @@ var errNotJSON = errors.New("expected JSON, of the types that this route takes")
 const problemType = "application/problem+json"
 
 // problem is an api.Problem as huma sends it.
-type problem struct{ api.Problem }
+type problem struct {
+	api.Problem
+	wait int // seconds until the same may be asked again; 0: not known
+}
 
 // GetStatus is huma's.
 func (p *problem) GetStatus() int { return p.Status }
+
+// GetHeaders is huma's.
+func (p *problem) GetHeaders() http.Header {
+	h := http.Header{}
+	if p.wait > 0 {
+		h.Set("Retry-After", strconv.Itoa(p.wait))
+	}
+	return h
+}
 
 // ContentType is huma's.
 func (p *problem) ContentType(string) string { return problemType }
 
 func refusal(status int, code, detail string) *problem {
-	return &problem{api.Problem{Title: http.StatusText(status), Status: status, Code: code, Detail: detail}}
+	return &problem{Problem: api.Problem{Title: http.StatusText(status), Status: status, Code: code, Detail: detail}}
 }
 
 // usage is about one member of the request, which it names and does not repeat.
@@ -57,8 +76,16 @@ func failed() *problem {
 	return refusal(http.StatusInternalServerError, api.CodeFailed, "the server could not do it; its log says why")
 }
 
-func busy(detail string) *problem {
-	return refusal(http.StatusTooManyRequests, api.CodeRefused, detail)
+// busy says what there was too much of, and when to ask again.
+func busy(what string, wait time.Duration) *problem {
+	seconds := int(math.Ceil(wait.Seconds()))
+	p := refusal(http.StatusTooManyRequests, api.CodeRefused, fmt.Sprintf("%s: try again in %v", what, time.Duration(seconds)*time.Second))
+	p.wait = seconds
+	return p
+}
+
+func tooLarge(limit int64) string {
+	return fmt.Sprintf("the request's body is too large: at most %d bytes are allowed", limit)
 }
 
 // write answers without huma.
@@ -153,7 +180,9 @@ func known(err error) *problem {
 	}
 	var delay *people.DelayError
 	if errors.As(err, &delay) {
-		return busy(delay.Error())
+		p := busy("", delay.Wait)
+		p.Detail = delay.Error()
+		return p
 	}
 	if errors.Is(err, people.ErrInUse) || errors.Is(err, vault.ErrInUse) {
 		return refusal(http.StatusConflict, api.CodeConflict, err.Error())
@@ -167,7 +196,7 @@ func known(err error) *problem {
 }
 
 // scrub turns huma's own refusals into problems that repeat nothing.
-func (r *REST) scrub(_ huma.Context, _ string, body any) (any, error) {
+func (r *REST) scrub(ctx huma.Context, _ string, body any) (any, error) {
 	model, ok := body.(*huma.ErrorModel)
 	if !ok {
 		return body, nil
@@ -175,16 +204,70 @@ func (r *REST) scrub(_ huma.Context, _ string, body any) (any, error) {
 	details := map[int]string{
 		http.StatusBadRequest:            "the request's body must be JSON",
 		http.StatusRequestTimeout:        "the request's body did not arrive in time",
-		http.StatusRequestEntityTooLarge: "the request's body is too large",
+		http.StatusRequestEntityTooLarge: tooLarge(ctx.Operation().MaxBodyBytes),
 		http.StatusUnsupportedMediaType:  "the request's body must be application/json",
 		http.StatusUnprocessableEntity:   "the request is not as it must be",
 		http.StatusInternalServerError:   "the request's body could not be read",
 	}
 	p := refusal(model.Status, api.CodeUsage, details[model.Status])
 	for _, e := range model.Errors {
-		p.Errors = append(p.Errors, api.ProblemDetail{Location: r.location(e.Location), Message: message(e.Message)})
+		d := api.ProblemDetail{Location: r.location(e.Location), Message: message(e.Message)}
+		switch e.Message {
+		case validation.MsgUnexpectedProperty:
+			d = r.unknownMember(ctx.Operation(), e.Location)
+		case unknownParameter:
+			d = api.ProblemDetail{Location: "query", Message: "unknown parameter; " + takes(parameters(ctx.Operation()))}
+		}
+		if !slices.Contains(p.Errors, d) { // as of two that are unknown
+			p.Errors = append(p.Errors, d)
+		}
 	}
 	return p, nil
+}
+
+const unknownParameter = "unknown query parameter" // in huma's words
+
+// unknownMember says of the object in the body that has it which members it takes. The unknown name may be anything, dots
+// included, so that the object is as deep as members of the API lead.
+func (r *REST) unknownMember(op *huma.Operation, where string) api.ProblemDetail {
+	at, object := "body", r.resolved(op.RequestBody.Content["application/json"].Schema)
+	path, schema := at, object
+	for part := range strings.SplitSeq(strings.TrimPrefix(where, "body."), ".") {
+		name, _, listed := strings.Cut(part, "[")
+		if schema = r.resolved(schema.Properties[name]); schema == nil || !indices.MatchString(part[len(name):]) {
+			break
+		}
+		if path += "." + part; listed {
+			schema = r.resolved(schema.Items)
+		}
+		if schema != nil && schema.Properties != nil {
+			at, object = path, schema
+		}
+	}
+	return api.ProblemDetail{Location: at, Message: "unknown member; " + takes(slices.Sorted(maps.Keys(object.Properties)))}
+}
+
+func (r *REST) resolved(s *huma.Schema) *huma.Schema {
+	if s != nil && s.Ref != "" {
+		return r.schemas.SchemaFromRef(s.Ref)
+	}
+	return s
+}
+
+func parameters(op *huma.Operation) (names []string) {
+	for _, p := range op.Parameters {
+		if p.In == "query" {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
+func takes(names []string) string {
+	if len(names) == 0 {
+		return "it takes none"
+	}
+	return "it takes " + strings.Join(names, ", ")
 }
 
 var indices = regexp.MustCompile(`^(\[[0-9]+\])*$`)
@@ -208,7 +291,7 @@ func (r *REST) location(where string) string {
 // message lets huma's fixed texts through, which name what the API wants and
 // not what it got.
 func message(text string) string {
-	for _, begin := range []string{"expected ", "unexpected property", "unknown query parameter", "required ", "invalid integer", "invalid date/time"} {
+	for _, begin := range []string{"expected ", "required ", "invalid integer", "invalid date/time"} {
 		if strings.HasPrefix(text, begin) {
 			return text
 		}

@@ -53,6 +53,8 @@ type Control struct {
 	Status func() api.Status
 	Seal   func(context.Context, grant.Person) error
 	Unseal func(context.Context, Unsealing) (api.Seal, error)
+	// RefuseUnseal logs why something was not even tried, and returns why.
+	RefuseUnseal func(ctx context.Context, reason string, why error) error
 }
 
 // Unsealing is what a request brings to open the vault: at most one of the
@@ -81,6 +83,7 @@ type REST struct {
 	mux     *http.ServeMux
 	routes  map[string]*route // by pattern of mux
 	members map[string]bool   // the names that requests may have in bodies, paths and queries
+	schemas huma.Registry     // of the bodies
 	origins *http.CrossOriginProtection
 
 	limits   *limits

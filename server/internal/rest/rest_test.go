@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -34,6 +35,7 @@ import (
 	"github.com/strongroom/strongroom/server/internal/seal"
 	"github.com/strongroom/strongroom/server/internal/setting"
 	"github.com/strongroom/strongroom/server/internal/store"
+	"github.com/strongroom/strongroom/server/internal/store/storetest"
 	"github.com/strongroom/strongroom/server/internal/vault"
 	"github.com/strongroom/strongroom/shared/api"
 	"github.com/strongroom/strongroom/shared/grant"
@@ -44,7 +46,12 @@ import (
 const (
 	vaultID  = "00112233445566778899aabbccddeeff"
 	password = "correct horse battery"
-	keyText  = "the text of a key file"
+	keyText  = "strongroom-key-v1:5555555555555555555555555555555555555555555555555555555555555555\n" // opens control's vault
+	otherKey = "strongroom-key-v1:6666666666666666666666666666666666666666666666666666666666666666\n"
+
+	// control keeps the first share and refuses the other.
+	shareTwo   = "strongroom-share-v1:00112233445566778899aabbccddeeff:0123456789abcdef:2:99:2222222222222222222222222222222222222222222222222222222222222222:d7751df2"
+	shareThree = "strongroom-share-v1:00112233445566778899aabbccddeeff:0123456789abcdef:3:99:3333333333333333333333333333333333333333333333333333333333333333:fc3e05dc"
 )
 
 // site is a served API over real rooms in a temporary folder.
@@ -59,7 +66,7 @@ type site struct {
 	pin     string
 	token   string // of the admin alice
 	logged  *buffer
-	ahead   atomic.Int64 // how far the API's clock is ahead
+	ahead   atomic.Int64 // how far the API's clock is ahead; by itself it stands still
 }
 
 // buffer is what the log wrote.
@@ -107,7 +114,8 @@ func newSite(t testing.TB) *site {
 	t.Cleanup(func() { check(t, s.own.Close()) })
 	s.rooms, s.barrier = newRooms(t, s.arena)
 	s.rest = New(s.control(), s.arena, slog.New(slog.NewTextHandler(s.logged, nil)))
-	s.rest.now = func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
+	began := time.Now()
+	s.rest.now = func() time.Time { return began.Add(time.Duration(s.ahead.Load())) }
 	s.rest.Open(s.rooms)
 	s.serve()
 	pass := must(s.arena.From([]byte(password)))(t)
@@ -127,8 +135,11 @@ func (s *site) control() Control {
 			return nil
 		},
 		Unseal: func(_ context.Context, with Unsealing) (api.Seal, error) {
+			if with.Share != nil && string(with.Share.Reveal()) == shareTwo {
+				return api.Seal{Sealed: true, Shares: &api.Shares{In: 7, Need: 99}}, nil
+			}
 			if with.Share != nil {
-				return api.Seal{Sealed: true, Shares: &api.Shares{In: with.Share.Len(), Need: 99}}, nil
+				return api.Seal{}, seal.ErrShare
 			}
 			for _, key := range []*secret.Buffer{with.KeyFile, with.Passphrase} {
 				if key != nil && !secret.Equal(key.Reveal(), []byte(keyText)) {
@@ -142,6 +153,10 @@ func (s *site) control() Control {
 			s.rest.Open(s.rooms)
 			return api.Seal{}, nil
 		},
+		RefuseUnseal: func(_ context.Context, reason string, why error) error {
+			_, _ = fmt.Fprintln(s.logged, "refused:", reason)
+			return why
+		},
 	}
 }
 
@@ -152,7 +167,7 @@ func newRooms(t testing.TB, arena *secret.Arena) (*Rooms, *barrier.Barrier) {
 	t.Cleanup(root.Wipe)
 	db := must(store.Create(filepath.Join(dir, "vault.db")))(t)
 	t.Cleanup(func() { check(t, db.Close()) })
-	b := must(barrier.Create(db, arena, root, vaultID))(t)
+	b := must(barrier.Create(storetest.Rerun(t, db), arena, root, vaultID))(t)
 	t.Cleanup(b.Close)
 	keys, _, err := audit.Create(filepath.Join(dir, "audit"), arena, vaultID)
 	check(t, err)
@@ -186,10 +201,9 @@ func (s *site) serve() {
 	own := must(s.rooms.Fleet.ServerCertificate(identity.Console, []string{"127.0.0.1"}))(s.t)
 	listener := must(net.Listen("tcp", "127.0.0.1:0"))(s.t)
 	server := &http.Server{
-		Handler: s.rest.Handler(), ConnContext: s.rest.ConnContext,
-		TLSConfig:    &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own}},
-		WriteTimeout: 500 * time.Millisecond, // which the routes have to extend
-		ErrorLog:     slog.NewLogLogger(slog.NewTextHandler(s.logged, nil), slog.LevelInfo),
+		Handler: overdue(s.rest.Handler()), ConnContext: s.rest.ConnContext,
+		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own}},
+		ErrorLog:  slog.NewLogLogger(slog.NewTextHandler(s.logged, nil), slog.LevelInfo),
 	}
 	done := make(chan struct{})
 	go func() {
@@ -202,6 +216,16 @@ func (s *site) serve() {
 		s.rest.Close()
 	})
 	s.url, s.pin = "https://"+listener.Addr().String(), s.rooms.Fleet.RootFingerprint()
+}
+
+// overdue has the server's own time to answer be over before a request begins, as it would be of one that takes long: the
+// routes have to extend it.
+func overdue(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// It fails only where there is no connection.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(-time.Second))
+		h.ServeHTTP(w, r)
+	})
 }
 
 // client is a real client; an empty token is none.
@@ -227,15 +251,15 @@ func (s *site) secret(text string) *secret.Buffer {
 
 // raw is a connection of its own, for requests that no proper client makes.
 func (s *site) raw() *http.Client {
-	transport := &http.Transport{
-		TLSClientConfig: identity.PinnedClient(s.pin, "127.0.0.1"), MaxConnsPerHost: 1,
-	}
 	config := identity.PinnedClient(s.pin, "127.0.0.1")
 	config.ServerName = "127.0.0.1"
-	transport.TLSClientConfig = config
+	transport := &http.Transport{
+		TLSClientConfig: config, MaxConnsPerHost: 1,
+		ExpectContinueTimeout: time.Minute, // without it a body does not wait for the server to ask for it
+	}
 	s.t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{
-		Transport: transport, Timeout: 30 * time.Second,
+		Transport: transport, Timeout: time.Minute,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

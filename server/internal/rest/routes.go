@@ -168,6 +168,7 @@ func (r *REST) register() {
 	r.registerRekey(doc)
 	r.registerBackup(doc)
 	r.registerMonitor(doc)
+	r.schemas = doc.OpenAPI().Components.Schemas
 	r.learnMembers(doc.OpenAPI())
 	r.serveDocument(doc.OpenAPI())
 	r.serveDocs(doc.OpenAPI())

@@ -41,7 +41,7 @@ const maxLogin = 6*people.MaxPassword + 4<<10
 // login never makes a string of the password.
 func (r *REST) login(ctx context.Context, c *call, _ *nothing) (api.LoginAnswer, error) {
 	if !r.limits.login(c.request.RemoteAddr, r.now()) {
-		return api.LoginAnswer{}, busy("too many logins: try again in a few seconds")
+		return api.LoginAnswer{}, busy("too many logins from this address", time.Second)
 	}
 	body, err := readLogin(c.request)
 	if err != nil {
@@ -73,7 +73,7 @@ func readLogin(req *http.Request) ([]byte, error) {
 	case n < 0:
 		return nil, refusal(http.StatusLengthRequired, api.CodeUsage, "say how long the body is (Content-Length)")
 	case n > maxLogin:
-		return nil, refusal(http.StatusRequestEntityTooLarge, api.CodeUsage, "the request's body is too large")
+		return nil, refusal(http.StatusRequestEntityTooLarge, api.CodeUsage, tooLarge(maxLogin))
 	}
 	body := make([]byte, req.ContentLength)
 	if _, err := io.ReadFull(req.Body, body); err != nil {

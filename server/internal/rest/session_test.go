@@ -26,6 +26,18 @@ func TestTheLongestLogin(t *testing.T) {
 	}
 }
 
+// What is too large is told how large it may be.
+func TestTooLargeNamesTheLimit(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for path, limit := range map[string]string{"/v1/login": "10240", "/v1/unseal": "65536", "/v1/tokens": "1048576"} {
+		a := s.do(s.raw(), s.request("POST", path, s.token, `{"name":"`+strings.Repeat("x", 2<<20)+`"}`))
+		if a.status != 413 || a.problem.Detail != "the request's body is too large: at most "+limit+" bytes are allowed" {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+	}
+}
+
 // Whose password somebody else has set is told, until the lock ends.
 func TestWhoamiTellsOfTheLock(t *testing.T) {
 	t.Parallel()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/strongroom/strongroom/server/internal/audit"
 	"github.com/strongroom/strongroom/server/internal/seal"
 	"github.com/strongroom/strongroom/shared/api"
 	"github.com/strongroom/strongroom/shared/envelope"
@@ -76,6 +77,9 @@ func (r *REST) addSlot(ctx context.Context, c *call, in *with[api.SlotAdd]) (api
 		return api.SlotAdded{}, err
 	}
 	defer opened.wipe()
+	if err := r.attempt(ctx, c, "slot.add", ""); err != nil {
+		return api.SlotAdded{}, err
+	}
 	made.KeyFile, made.Passphrase = opened.more["new_key_file"], opened.more["new_passphrase"]
 	slot, lines, err := c.rooms.Keeping.AddSlot(ctx, c.person, opened.Authority, made)
 	if err != nil {
@@ -104,6 +108,9 @@ func (r *REST) removeSlot(ctx context.Context, c *call, in *removeSlotRequest) (
 		return api.Slot{}, err
 	}
 	defer opened.wipe()
+	if err := r.attempt(ctx, c, "slot.remove", in.ID); err != nil {
+		return api.Slot{}, err
+	}
 	slot, err := c.rooms.Keeping.RemoveSlot(ctx, c.person, opened.Authority, in.ID)
 	return slotOf(slot), err
 }
@@ -122,8 +129,7 @@ func (o *opened) wipe() {
 }
 
 // openAuthority opens what a request brings to regain the root key, and what
-// more it has. Who may do this may still guess, so it is an attempt like an
-// unseal, and they are few.
+// more it has.
 func (r *REST) openAuthority(c *call, header api.Sealed, in api.AuthoritySealed, more map[string][]byte) (_ *opened, err error) {
 	given := 0
 	for _, is := range []bool{len(in.KeyFile) > 0, len(in.Passphrase) > 0, len(in.Shares) > 0} {
@@ -163,8 +169,19 @@ func (r *REST) openAuthority(c *call, header api.Sealed, in api.AuthoritySealed,
 	if err != nil {
 		return nil, err
 	}
-	if !r.limits.unseal(c.request.RemoteAddr, r.now()) {
-		return nil, busy("too many attempts to open the vault: wait a minute")
-	}
 	return out, nil
+}
+
+// attempt counts one to open the vault, as unsealing does: who may change the
+// slots may still guess.
+func (r *REST) attempt(ctx context.Context, c *call, action, target string) error {
+	_, wait := r.limits.unseal(c.request.RemoteAddr, r.now())
+	if wait == 0 {
+		return nil
+	}
+	entry := audit.Entry{Actor: c.person.Name, Action: action, Target: target, Outcome: audit.Refused, Reason: tooManyAttempts}
+	if _, err := c.rooms.Audit.Append(ctx, entry); err != nil {
+		return err
+	}
+	return busy("too many attempts to open the vault from this address", wait)
 }

@@ -2,7 +2,6 @@ package rest
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -139,9 +138,9 @@ func deleteUser(ctx context.Context, c *call, in *userDelete) (nothing, error) {
 	owner := ""
 	err = c.rooms.People.DeleteUser(ctx, c.person, in.Name, revision, func(id string) error {
 		owner = id
-		if n := c.rooms.Vault.Owned(id); n > 0 && !in.Purge {
-			return refusal(http.StatusConflict, api.CodeConflict, fmt.Sprintf(
-				"this user has %d credentials of their own: have them transferred first, or delete them as well (purge, --purge)", n))
+		if c.rooms.Vault.Owned(id) > 0 && !in.Purge { // how many is theirs to know
+			return refusal(http.StatusConflict, api.CodeConflict,
+				"this user has credentials of their own: have them transferred first, or delete them as well (purge, --purge)")
 		}
 		return nil
 	})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -13,7 +14,6 @@ import (
 
 	"github.com/strongroom/strongroom/shared/api"
 	"github.com/strongroom/strongroom/shared/envelope"
-	"github.com/strongroom/strongroom/shared/grant"
 	"github.com/strongroom/strongroom/shared/secret"
 )
 
@@ -150,7 +150,7 @@ func TestCloseWaitsForRequests(t *testing.T) {
 	_, err := io.WriteString(writer, `{"name":`)
 	check(t, err)
 	u := s.rest.current.Load()
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		u.mu.Lock()
 		n := u.requests
 		u.mu.Unlock()
@@ -162,12 +162,15 @@ func TestCloseWaitsForRequests(t *testing.T) {
 		}
 	}
 	closed := make(chan struct{})
+	t.Cleanup(func() { s.rest.current.Store(nil) }) // it is closed once
 	go func() {
 		defer close(closed)
-		s.rest.Close()
+		u.close(time.Minute, time.Minute) // as Close does, which gives up after three seconds
 	}()
-	for s.rest.current.Load() != nil {
-		time.Sleep(time.Millisecond)
+	for shut := false; !shut; time.Sleep(time.Millisecond) {
+		u.mu.Lock()
+		shut = u.closed
+		u.mu.Unlock()
 	}
 	if a := s.do(s.raw(), s.request("GET", "/v1/whoami", s.token, "")); a.status != 503 {
 		t.Errorf("a request while closing: %d", a.status)
@@ -189,7 +192,10 @@ func TestCloseWaitsForRequests(t *testing.T) {
 func TestCloseGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		u := newUnsealed(&Rooms{})
+		var logged buffer
+		r := REST{log: slog.New(slog.NewTextHandler(&logged, nil))}
+		r.Open(&Rooms{})
+		u := r.current.Load()
 		leave, ok := u.enter()
 		if _, also := u.enter(); !ok || !also {
 			t.Fatal("it let nobody in")
@@ -197,17 +203,38 @@ func TestCloseGivesUp(t *testing.T) {
 		leave()
 		leave() // counts once
 		started := time.Now()
-		if left := u.close(2*time.Second, time.Second); left != 1 {
-			t.Errorf("%d left, want 1", left)
-		}
-		if took := time.Since(started); took != 3*time.Second {
-			t.Errorf("it waited %v", took)
+		r.Close()
+		if took := time.Since(started); took != 3*time.Second || !strings.Contains(logged.String(), "requests=1") {
+			t.Errorf("it waited %v: %s", took, logged.String())
 		}
 		if u.ending.Err() == nil {
 			t.Error("the request was not canceled")
 		}
-		if _, ok := u.enter(); ok {
+		if _, ok := u.enter(); ok || r.current.Load() != nil {
 			t.Error("it let somebody in after it was closed")
+		}
+	})
+}
+
+// Close waits no longer than for the last request.
+func TestCloseGoesWithTheLastRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var logged buffer
+		r := REST{log: slog.New(slog.NewTextHandler(&logged, nil))}
+		r.Open(&Rooms{})
+		u := r.current.Load()
+		leave, _ := u.enter()
+		time.AfterFunc(1900*time.Millisecond, func() {
+			if u.ending.Err() != nil {
+				t.Error("the request was canceled")
+			}
+			leave()
+		})
+		started := time.Now()
+		r.Close()
+		if took := time.Since(started); took != 1900*time.Millisecond || logged.String() != "" {
+			t.Errorf("it waited %v: %s", took, logged.String())
 		}
 	})
 }
@@ -223,24 +250,15 @@ func TestLateRequestsFindItSealed(t *testing.T) {
 	}
 }
 
-func TestLongRequestsAreAnswered(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	s.rest.control.Seal = func(context.Context, grant.Person) error {
-		time.Sleep(700 * time.Millisecond) // longer than the server's own limit
-		return nil
-	}
-	must(s.client(s.token).Seal(t.Context()))(t)
-}
-
 func TestChangesOutliveTheirClient(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.rest.Close()
 	ctx, hangUp := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
+	gone, ended := make(chan struct{}), make(chan error, 1)
 	s.rest.control.Unseal = func(ctx context.Context, _ Unsealing) (api.Seal, error) {
 		hangUp()
+		<-gone
 		select {
 		case <-ctx.Done():
 			ended <- ctx.Err()
@@ -250,6 +268,7 @@ func TestChangesOutliveTheirClient(t *testing.T) {
 		return api.Seal{}, nil
 	}
 	_, err := s.client("").Unseal(ctx, api.Unsealing{KeyFile: s.secret(keyText)})
+	close(gone)
 	wantErr(t, err, context.Canceled)
 	check(t, <-ended)
 }

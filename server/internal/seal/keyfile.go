@@ -82,22 +82,37 @@ func ReadKeyFile(a *secret.Arena, path string) (*secret.Buffer, error) {
 	return key, nil
 }
 
+// CheckKeyFile is ErrKeyFile for a text that ParseKeyFile would not take. It takes no memory, and tries nothing.
+func CheckKeyFile(line *secret.Buffer) error {
+	_, err := keyDigits(line)
+	return err
+}
+
 // ParseKeyFile reads the key out of a key file's text; the caller wipes both.
 func ParseKeyFile(a *secret.Arena, line *secret.Buffer) (*secret.Buffer, error) {
-	digits, ok := bytes.CutPrefix(line.Reveal(), []byte(keyLinePrefix))
-	digits = bytes.TrimRight(digits, "\r\n")
-	if !ok || len(digits) != 2*keySize {
-		return nil, fmt.Errorf("%w: it is not one line as `strongroom-server init` writes it", ErrKeyFile)
+	digits, err := keyDigits(line)
+	if err != nil {
+		return nil, err
 	}
 	key, err := a.New(keySize)
 	if err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
-	// hex's own error would quote a character of the key.
-	secret.Do(func() { _, err = hex.Decode(key.Reveal(), digits) })
-	if err != nil {
-		key.Wipe()
-		return nil, fmt.Errorf("%w: it holds something else than hex digits", ErrKeyFile)
-	}
+	secret.Do(func() { _, _ = hex.Decode(key.Reveal(), digits) }) // so many, and no others
 	return key, nil
+}
+
+// keyDigits are those of a key file's text, where they are.
+func keyDigits(line *secret.Buffer) ([]byte, error) {
+	digits, ok := bytes.CutPrefix(line.Reveal(), []byte(keyLinePrefix))
+	digits = bytes.TrimRight(digits, "\r\n")
+	if !ok || len(digits) != 2*keySize {
+		return nil, fmt.Errorf("%w: it is not one line as `strongroom-server init` writes it", ErrKeyFile)
+	}
+	for _, c := range digits {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
+			return nil, fmt.Errorf("%w: it holds something else than hex digits", ErrKeyFile)
+		}
+	}
+	return digits, nil
 }

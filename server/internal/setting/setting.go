@@ -6,6 +6,7 @@
 package setting
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,7 +104,7 @@ var table = map[Name]definition{
 		help: "how many of lower case, upper case, digits and symbols such a password needs; one that is generated has all"},
 	SecretBanned: {form: words, fallback: "", most: 1000,
 		help: "words that no password of a credential may contain, separated by commas"},
-	SecretHistory: {form: count, fallback: "0", least: 0, most: 50,
+	SecretHistory: {form: count, fallback: "0", least: 0, most: credential.MaxHistory,
 		help: "how many of a credential's latest passwords may not be given again; a rollback still can"},
 	AuditRetention: {form: span, fallback: "0s", least: 30 * day, most: 36500 * day, none: "for ever",
 		help: "how long the audit log keeps its entries"},
@@ -175,7 +176,8 @@ func (s *Settings) Set(ctx context.Context, who grant.Person, name Name, text st
 	if err != nil {
 		return Setting{}, fmt.Errorf("%w %s: %s", credential.ErrInvalid, name, d.allowed())
 	}
-	entry := audit.Entry{Actor: who.Name, Action: "setting.set", Target: string(name), Outcome: audit.Allowed, Reason: "to " + text}
+	entry := audit.Entry{Actor: who.Name, Action: "setting.set", Target: string(name), Outcome: audit.Allowed}
+	entry.Reason = fmt.Sprintf("to %s; before %s", cmp.Or(text, "nothing"), cmp.Or(audit.List(s.Words(name)), "nothing"))
 	if d.widens && !who.Can(grant.GrantEdit) {
 		entry.Outcome, entry.Reason = audit.Refused, "needs "+grant.GrantEdit.String()
 		if _, err := s.log.Append(ctx, entry); err != nil {

@@ -2,6 +2,8 @@ package vault
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/strongroom/strongroom/shared/credential"
@@ -106,4 +108,14 @@ func (v *Vault) widening(who grant.Person, gained []grant.Grant) ([]grant.Grant,
 // the person may grant that. It returns the grants that reach the host newly.
 func (v *Vault) WidensHost(who grant.Person, before, after grant.Host) ([]grant.Grant, error) {
 	return v.widening(who, grant.GainedByHost(v.allGrants(), before, after, v.now()))
+}
+
+// WidenedBy names, for the log, a grant that reaches a host by labels which somebody gave it who may not grant; empty:
+// there is none.
+func (v *Vault) WidenedBy(giver grant.Person, labels map[string]string) string {
+	gained := grant.GainedByHost(v.allGrants(), grant.Host{}, grant.Host{Labels: labels}, v.now())
+	if len(gained) == 0 || giver.Can(grant.GrantEdit) {
+		return ""
+	}
+	return slices.MinFunc(gained, func(a, b grant.Grant) int { return strings.Compare(a.Name, b.Name) }).Name
 }

@@ -2,12 +2,14 @@ package vault
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/strongroom/strongroom/server/internal/barrier"
 	"github.com/strongroom/strongroom/server/internal/catalogue"
+	"github.com/strongroom/strongroom/shared/credential"
 )
 
 // Source says where an application's definition comes from.
@@ -155,12 +157,6 @@ func (a *applications) stored(name string) (imported, bool) {
 	return i, ok
 }
 
-func (a *applications) count() int {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	return len(a.imported)
-}
-
 // sourceOf is the source of an imported definition.
 func (a *applications) sourceOf(name string) Source {
 	if _, err := a.builtIn.Get(name); err != nil {
@@ -169,11 +165,18 @@ func (a *applications) sourceOf(name string) Source {
 	return Overridden
 }
 
-// next is a revision that no definition has had.
-func (a *applications) next() uint64 {
+// redefine begins the next definition of an application, in the place of the imported one if there is one. Its revision is
+// one that no definition has had.
+func (a *applications) redefine(name string) (definition, error) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	return a.last + 1
+	d := definition{ID: credential.NewID(), Name: name, Revision: a.last + 1}
+	if old, known := a.imported[name]; known {
+		d.ID = old.ID
+	} else if len(a.imported) >= maxApplications {
+		return d, fmt.Errorf("%w application: %d are imported already, which is the most; delete one that is not needed", credential.ErrInvalid, maxApplications)
+	}
+	return d, nil
 }
 
 // Applications lists the catalogue, by name.

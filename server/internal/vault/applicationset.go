@@ -66,12 +66,11 @@ func (v *Vault) SetApplication(ctx context.Context, who grant.Person, name, text
 	if revision != 0 && revision != Absent && revision != before.Revision {
 		return Redefinition{}, ErrChanged
 	}
-	d := definition{ID: credential.NewID(), Name: name, Text: text, Revision: v.catalogue.next(), Updated: v.now(), UpdatedBy: who.Name}
-	if old, known := v.catalogue.stored(name); known {
-		d.ID = old.ID
-	} else if v.catalogue.count() >= maxApplications {
-		return Redefinition{}, fmt.Errorf("%w application: %d are imported already, which is the most; delete one that is not needed", credential.ErrInvalid, maxApplications)
+	d, err := v.catalogue.redefine(name)
+	if err != nil {
+		return Redefinition{}, err
 	}
+	d.Text, d.Updated, d.UpdatedBy = text, v.now(), who.Name
 	after := Application{Application: app, Source: v.catalogue.sourceOf(name), Revision: d.Revision, Updated: d.Updated, UpdatedBy: who.Name}
 	r := Redefinition{before, after, catalogue.Compare(before.Application, app)}
 	if r.Outcome() == "unchanged" {

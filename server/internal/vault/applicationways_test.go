@@ -182,3 +182,27 @@ func TestImportedDefinitionsLetNothingOut(t *testing.T) {
 	}
 	want("the definition is broken", "token")
 }
+
+// What the application says itself, or never does, is no field of its credentials; what it needs is asked for.
+func TestApplicationsTakeTheirOwnFields(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	for _, v := range []struct {
+		application string
+		fields      map[string]string
+		want        string
+	}{
+		{"aws", map[string]string{"access_key_id": "A", "region": "eu-central-1", "header": "X-Foo"}, "invalid field header: there is no such field; there is: key, access_key_id, session_token, region"},
+		{"aws", map[string]string{"access_key_id": "A"}, "invalid field region: it is missing (the region that signatures are for, such as eu-central-1)"},
+		{"aws", map[string]string{"access_key_id": "A", "region": "eu-central-1"}, ""},
+		{"stripe", map[string]string{"prefix": "Basic "}, "invalid field prefix: there is no such field; there is: key"},
+		{"generic-rest", map[string]string{"url": "https://a.example", "header": "X-Foo"}, ""},
+	} {
+		_, err := f.Add(t.Context(), alice, v.application, vault.Change{
+			Application: v.application, AuthType: credential.APIKey, Fields: v.fields, Value: f.value(map[string]string{"key": "k"}),
+		})
+		if v.want == "" && err != nil || v.want != "" && (err == nil || err.Error() != v.want) {
+			t.Errorf("%s with %v: %v, want %q", v.application, v.fields, err, v.want)
+		}
+	}
+}

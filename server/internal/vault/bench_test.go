@@ -40,7 +40,7 @@ func BenchmarkHundredThousand(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Run("list a page", func(b *testing.B) {
-		measure(b, func(n int) {
+		roomtest.Measure(b, func(n int) {
 			page, more := v.List(alice, vault.Filter{After: nameOf(n * 7919 % (benchCredentials - 200)), Limit: 100})
 			if len(page) != 100 || !more {
 				b.Fatalf("%d, %t", len(page), more)
@@ -48,7 +48,7 @@ func BenchmarkHundredThousand(b *testing.B) {
 		})
 	})
 	b.Run("search by name", func(b *testing.B) {
-		measure(b, func(n int) {
+		roomtest.Measure(b, func(n int) {
 			want := nameOf(n * 7919 % benchCredentials)
 			page, _ := v.List(alice, vault.Filter{Search: want[3:], Limit: 100})
 			if !slices.ContainsFunc(page, func(c credential.Metadata) bool { return c.Name == want }) {
@@ -57,7 +57,7 @@ func BenchmarkHundredThousand(b *testing.B) {
 		})
 	})
 	b.Run("search by tag", func(b *testing.B) {
-		measure(b, func(n int) {
+		roomtest.Measure(b, func(n int) {
 			page, _ := v.List(alice, vault.Filter{Tag: fmt.Sprintf("team=t%d", n%500), Limit: 100})
 			if len(page) != 100 {
 				b.Fatal(len(page))
@@ -65,14 +65,14 @@ func BenchmarkHundredThousand(b *testing.B) {
 		})
 	})
 	b.Run("what a host may have", func(b *testing.B) {
-		measure(b, func(n int) {
+		roomtest.Measure(b, func(n int) {
 			if got := v.Leasable(grant.Host{ID: fmt.Sprintf("h%d", n%1000)}); len(got) != 200 {
 				b.Fatal(len(got))
 			}
 		})
 	})
 	b.Run("decide", func(b *testing.B) {
-		measure(b, func(n int) {
+		roomtest.Measure(b, func(n int) {
 			n = n * 7919 % benchCredentials
 			if d := v.Explain(alice, grant.Host{ID: fmt.Sprintf("h%d", n%500)}, nameOf(n), etl); !d.Allowed {
 				b.Fatal(d.Reason)
@@ -85,7 +85,7 @@ func BenchmarkHundredThousand(b *testing.B) {
 			b.Fatal(err)
 		}
 		defer token.Wipe()
-		measure(b, func(n int) {
+		roomtest.Measure(b, func(n int) {
 			_, err := v.Add(b.Context(), alice, credential.NewID(), vault.Change{
 				Application: "generic-rest", AuthType: credential.AccessToken, Value: credential.Value{"token": token},
 				Tags: map[string]string{"team": "new"},
@@ -141,20 +141,4 @@ func fill(b *testing.B, r *roomtest.Rooms) {
 			b.Fatal(err)
 		}
 	}
-}
-
-// measure reports the median and the slowest hundredth.
-func measure(b *testing.B, do func(n int)) {
-	b.Helper()
-	var took []time.Duration
-	n := 0
-	for b.Loop() {
-		began := time.Now()
-		do(n)
-		took = append(took, time.Since(began))
-		n++
-	}
-	slices.Sort(took)
-	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
-	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
 }

@@ -35,7 +35,7 @@ func (v *Vault) IssueWith(f *fleet.Fleet) { v.authority = f }
 func (v *Vault) overlayCertificate(d *draft, ch Change) error {
 	for _, name := range ch.Generate {
 		if name != "certificate" {
-			return fmt.Errorf("%w field %s: generate certificate makes both the certificate and its key", credential.ErrInvalid, name)
+			return fmt.Errorf("%w generate: certificate alone, which makes both the certificate and its key", credential.ErrInvalid)
 		}
 		if ch.Fields["certificate"] != "" || ch.Value["private_key"] != nil || ch.Value["passphrase"] != nil {
 			return errTwoWays(name)
@@ -48,7 +48,7 @@ func (v *Vault) overlayCertificate(d *draft, ch Change) error {
 		if ch.Fields[name] != "" {
 			return fmt.Errorf("%w field %s: it is for a certificate that the vault makes: generate certificate as well", credential.ErrInvalid, name)
 		}
-		if ch.Fields["certificate"] != "" {
+		if ch.Fields["certificate"] != "" || d.old.Fields[name] == "" { // or it is but a default of the application's
 			delete(d.fields, name)
 		}
 	}
@@ -161,7 +161,7 @@ func (v *Vault) renew(ctx context.Context, id string) (bool, error) {
 		return false, err
 	}
 	system := grant.Person{Name: "system"}
-	next, err := v.newVersion(system, c, Change{Generate: []string{"certificate"}})
+	next, err := v.newVersion(system, c, Change{Generate: []string{"certificate"}, renewal: true})
 	if err != nil {
 		return false, err
 	}

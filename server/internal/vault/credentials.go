@@ -16,7 +16,7 @@ import (
 
 // Change is what Add and Edit are told. In Edit a nil member leaves things as
 // they are. Fields, tags and descriptions are laid over what is there, and an
-// empty text removes its key.
+// empty text removes its key; a field then has its application's default again.
 type Change struct {
 	Application string              // Add of an app credential only
 	AuthType    credential.AuthType // likewise
@@ -26,14 +26,17 @@ type Change struct {
 	Description *string
 	Describe    map[string]string
 	Tags        map[string]string
-	Expires     *time.Time
+	Expires     *time.Time // zero: never; nil: a value that is set ends as its application says, if it does
 	Default     *bool
 	Requestable *bool
 	Revision    uint64 // Edit: as it was when somebody looked; 0: whatever it is
+	renewal     bool   // nobody asked for it: the fields stay as they are
 }
 
 // setsValue says whether the change makes a new version.
-func (ch Change) setsValue() bool { return len(ch.Fields)+len(ch.Value)+len(ch.Generate) > 0 }
+func (ch Change) setsValue() bool { return len(ch.Fields) > 0 || ch.setsSecret() }
+
+func (ch Change) setsSecret() bool { return len(ch.Value)+len(ch.Generate) > 0 }
 
 // Add stores a new credential. Whoever adds it owns it.
 func (v *Vault) Add(ctx context.Context, who grant.Person, name string, ch Change) (credential.Metadata, error) {
@@ -84,17 +87,15 @@ func (v *Vault) Edit(ctx context.Context, who grant.Person, ref string, ch Chang
 // store writes the credential as ch leaves it, with a next version where a
 // value is set.
 func (v *Vault) store(ctx context.Context, who grant.Person, c credential.Metadata, ch Change, action string) (credential.Metadata, []grant.Grant, error) {
-	before, existed := v.Get(c.ID)
+	before := c
 	if err := describe(&c, ch); err != nil {
 		return c, nil, err
 	}
-	var gained []grant.Grant
-	if existed {
-		var err error
-		if gained, err = v.widening(who, grant.GainedByCredential(v.grantsOf(c), before, c, v.now())); err != nil {
-			return c, nil, err
-		}
+	gained, err := v.widening(who, grant.GainedByCredential(v.grantsOf(c), before, c, v.now()))
+	if err != nil {
+		return c, nil, err
 	}
+	existed := c.Version > 0
 	var next *written
 	if ch.setsValue() || !existed {
 		var err error
@@ -103,9 +104,24 @@ func (v *Vault) store(ctx context.Context, who grant.Person, c credential.Metada
 		}
 		defer next.encoded.Wipe()
 		c.Disconnected = time.Time{}
+		if ch.Expires == nil && (ch.setsSecret() || !existed) {
+			v.expire(&c, next.Created)
+		}
 	}
-	c, err := v.write(ctx, who, c, next, audit.Entry{Actor: who.Name, Action: action, Target: targetOf(c.Name, c, true)})
+	c, err = v.write(ctx, who, c, next, audit.Entry{
+		Actor: who.Name, Action: action, Target: targetOf(c.Name, c, true), Reason: changeText(before, c, ch.given(), next),
+	})
 	return c, gained, err
+}
+
+// expire has a credential end as long after its value was set as its application says. Where that says nothing, it stays.
+func (v *Vault) expire(c *credential.Metadata, set time.Time) {
+	if c.Kind == credential.Custom {
+		return
+	}
+	if app, err := v.catalogue.Get(c.Application); err == nil && app.DefaultExpiry(c.AuthType) > 0 {
+		c.Expires = set.Add(app.DefaultExpiry(c.AuthType))
+	}
 }
 
 // written is a version on its way into the store.

@@ -208,6 +208,18 @@ func TestWidening(t *testing.T) {
 			t.Errorf("tag %s=%s, which widens nothing: %v, %v", ok[0], ok[1], gained, err)
 		}
 	}
+	add := func(who grant.Person, name string, tags map[string]string) error {
+		_, err := f.Add(t.Context(), who, name, vault.Change{
+			Application: "generic-rest", AuthType: credential.AccessToken, Value: f.value(map[string]string{"token": "tok"}), Tags: tags,
+		})
+		return err
+	}
+	if err := add(tagger, "new", map[string]string{"env": "prod"}); !errors.Is(err, vault.ErrRefused) || strings.Contains(err.Error(), "by-tag") {
+		t.Errorf("a new one with a tag that a grant goes by: %v", err)
+	}
+	if err := errors.Join(add(tagger, "new", map[string]string{"env": "old"}), add(alice, "newer", map[string]string{"env": "prod"})); err != nil {
+		t.Errorf("new ones whose tags widen nothing, or by who may grant: %v", err)
+	}
 	gained, err := tag(alice, "env", "prod")
 	if err != nil || len(gained) != 1 || gained[0].Name != "by-tag" {
 		t.Errorf("by who may grant: %v, %v", gained, err)

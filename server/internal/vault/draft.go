@@ -43,6 +43,10 @@ func (v *Vault) complete(d *draft, who grant.Person, ch Change) (credential.Vers
 		return next, err
 	}
 	d.fields = merge(d.old.Fields, ch.Fields)
+	if c.Kind == credential.App && !ch.renewal {
+		// Stored, so that people see them and that a catalogue which says otherwise later changes nothing by itself.
+		d.fields = d.app.Filled(c.AuthType, d.fields)
+	}
 	if err := v.overlay(d, ch); err != nil {
 		return next, err
 	}
@@ -133,6 +137,9 @@ func (v *Vault) overlay(d *draft, ch Change) error {
 		return v.overlayCertificate(d, ch)
 	}
 	for _, name := range ch.Generate {
+		if err := d.generates(name); err != nil {
+			return err
+		}
 		if ch.Value[name] != nil {
 			return errTwoWays(name)
 		}
@@ -143,6 +150,20 @@ func (v *Vault) overlay(d *draft, ch Change) error {
 		d.put(name, b)
 	}
 	return nil
+}
+
+// generates refuses to make up what is no secret field. Its error does not repeat the name, which is unchecked.
+func (d *draft) generates(name string) error {
+	var secrets []string
+	for _, f := range d.known {
+		if f.Secret {
+			secrets = append(secrets, f.Name)
+		}
+	}
+	if slices.Contains(secrets, name) {
+		return nil
+	}
+	return fmt.Errorf("%w generate: there is no such secret field; there is: %s", credential.ErrInvalid, strings.Join(secrets, ", "))
 }
 
 func errTwoWays(field string) error {

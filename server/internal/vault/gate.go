@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/strongroom/strongroom/server/internal/audit"
 	"github.com/strongroom/strongroom/server/internal/barrier"
@@ -126,7 +125,7 @@ func (v *Vault) decrypt(tx *barrier.Tx, out *Opened) error {
 func (v *Vault) judgePerson(who grant.Person, c credential.Metadata, known bool) grant.Decision {
 	if r, approved := v.revealRequest(who, c); known && approved {
 		if until := v.LockedUntil(who); !until.IsZero() {
-			return grant.Decision{Reason: "somebody else set the requester's password: locked until " + until.UTC().Format(time.RFC3339)}
+			return grant.Decision{Reason: requesterLocked(until)}
 		}
 		return grant.Decision{Allowed: true, Reason: fmt.Sprintf("request %d, approved by its owner", r.Number)}
 	}

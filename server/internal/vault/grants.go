@@ -36,7 +36,15 @@ func (v *Vault) AddGrant(ctx context.Context, who grant.Person, g grant.Grant) (
 	if err := v.resolve(who, &g); err != nil {
 		return grant.Grant{}, err
 	}
-	return v.storeGrant(ctx, g, audit.Entry{Actor: who.Name, Action: "grant.create", Target: g.Name})
+	g.ID, g.Created, g.CreatedBy, g.Revision = credential.NewID(), v.now(), who.Name, 1
+	g.OwnerID = v.ownerOf(g)
+	if err := v.free(who, g); err != nil {
+		return grant.Grant{}, err
+	}
+	err := v.change(ctx, v.grantEntry(who, "grant.create", g), func(tx *barrier.Tx) error {
+		return errors.Join(v.claimGrant(tx, g), tx.PutJSON(kindGrant, g.ID, g))
+	}, func() { v.grants.put(g) })
+	return g, err
 }
 
 // resolve puts IDs in the place of references that the person may grant.
@@ -57,16 +65,6 @@ func (v *Vault) resolve(who grant.Person, g *grant.Grant) error {
 	}
 	g.Credentials = ids
 	return nil
-}
-
-// storeGrant writes a new grant that was checked; changing is held.
-func (v *Vault) storeGrant(ctx context.Context, g grant.Grant, entry audit.Entry) (grant.Grant, error) {
-	g.ID, g.Created, g.CreatedBy, g.Revision = credential.NewID(), v.now(), entry.Actor, 1
-	g.OwnerID = v.ownerOf(g)
-	err := v.change(ctx, entry, func(tx *barrier.Tx) error {
-		return errors.Join(tx.Claim(kindGrant, g.Name, g.ID), tx.PutJSON(kindGrant, g.ID, g))
-	}, func() { v.grants.put(g) })
-	return g, err
 }
 
 // EditGrant puts g in the place of the grant of its name, which keeps its ID.
@@ -92,7 +90,18 @@ func (v *Vault) EditGrant(ctx context.Context, who grant.Person, g grant.Grant, 
 	}
 	g.ID, g.Created, g.CreatedBy, g.Revision = old.ID, old.Created, old.CreatedBy, old.Revision+1
 	g.OwnerID = v.ownerOf(g)
-	err = v.change(ctx, audit.Entry{Actor: who.Name, Action: "grant.edit", Target: g.Name}, func(tx *barrier.Tx) error {
+	if g.OwnerID != old.OwnerID { // it takes its name among others
+		err = v.free(who, g)
+	}
+	if err != nil {
+		return grant.Grant{}, err
+	}
+	err = v.change(ctx, v.grantEntry(who, "grant.edit", g), func(tx *barrier.Tx) error {
+		if claimed(g) != claimed(old) {
+			if err := errors.Join(releaseGrant(tx, old), v.claimGrant(tx, g)); err != nil {
+				return err
+			}
+		}
 		return tx.PutJSON(kindGrant, g.ID, g)
 	}, func() { v.grants.put(g) })
 	return g, err
@@ -165,23 +174,14 @@ func (v *Vault) Grants(who grant.Person) []grant.Grant {
 	return out
 }
 
-// Grant returns one grant by name, or ErrNoGrant.
+// Grant returns one grant by name, or ErrNoGrant. Where a person sees several of the name it is their own.
 func (v *Vault) Grant(who grant.Person, name string) (grant.Grant, error) {
-	if g, ok := v.grantByName(name); ok {
+	for _, g := range v.grantsNamed(who, name) {
 		if shown, ok := v.shown(who, g); ok {
 			return shown, nil
 		}
 	}
 	return grant.Grant{}, ErrNoGrant
-}
-
-func (v *Vault) grantByName(name string) (grant.Grant, bool) {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	if g := v.grants.byName[name]; g != nil {
-		return *g, true
-	}
-	return grant.Grant{}, false
 }
 
 // split divides the credentials that a grant names into those that a person may
@@ -236,19 +236,18 @@ func (v *Vault) shown(who grant.Person, g grant.Grant) (grant.Grant, bool) {
 // grantFor finds a grant for somebody who wants to change or revoke it: who may
 // grant, or whose own credentials are all that it names.
 func (v *Vault) grantFor(who grant.Person, name string) (grant.Grant, error) {
-	g, ok := v.grantByName(name)
-	if !ok {
-		return g, ErrNoGrant
+	for _, g := range v.grantsNamed(who, name) {
+		switch _, known := v.shown(who, g); {
+		case !known, g.OwnerID != "" && g.OwnerID != who.ID:
+			continue // also for who reads the log, and so knows of it
+		case g.OwnerID == who.ID:
+			return g, v.allowOwn(who)
+		case !who.Can(grant.GrantEdit):
+			return g, fmt.Errorf("%w: this needs the permission %s", ErrRefused, grant.GrantEdit)
+		}
+		return g, nil
 	}
-	switch _, known := v.shown(who, g); {
-	case !known, g.OwnerID != "" && g.OwnerID != who.ID:
-		return g, ErrNoGrant // also for who reads the log, and so knows of it
-	case g.OwnerID == who.ID:
-		return g, v.allowOwn(who)
-	case !who.Can(grant.GrantEdit):
-		return g, fmt.Errorf("%w: this needs the permission %s", ErrRefused, grant.GrantEdit)
-	}
-	return g, nil
+	return grant.Grant{}, ErrNoGrant
 }
 
 // RevokeGrant ends a grant. When it returns, the change is durable and the room
@@ -260,14 +259,14 @@ func (v *Vault) RevokeGrant(ctx context.Context, who grant.Person, name string) 
 	if err != nil {
 		return err
 	}
-	return v.removeGrants(ctx, audit.Entry{Actor: who.Name, Action: "grant.revoke", Target: g.Name}, []grant.Grant{g}, nil, nil)
+	return v.removeGrants(ctx, v.grantEntry(who, "grant.revoke", g), []grant.Grant{g}, nil, nil)
 }
 
 // removeGrants ends grants; also stores what else goes with that, and done notes it under the lock. changing is held.
 func (v *Vault) removeGrants(ctx context.Context, entry audit.Entry, grants []grant.Grant, also func(*barrier.Tx) error, done func()) error {
 	return v.change(ctx, entry, func(tx *barrier.Tx) error {
 		for _, g := range grants {
-			if err := errors.Join(tx.Release(kindGrant, g.Name), tx.Delete(kindGrant, g.ID)); err != nil {
+			if err := errors.Join(releaseGrant(tx, g), tx.Delete(kindGrant, g.ID)); err != nil {
 				return err
 			}
 		}

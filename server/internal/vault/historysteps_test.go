@@ -57,14 +57,15 @@ func (h *history) stepAdd(who string) (what, got, want string) {
 	custom := strings.Contains(name, "/")
 	requestable := custom && h.chance(80) || h.chance(3)
 	isDefault = isDefault && (!custom || h.chance(5))
-	ch := vault.Change{Value: h.value(map[string]string{"token": token}), Tags: tags, Default: &isDefault, Requestable: &requestable}
+	said, fields := h.said()
+	ch := vault.Change{Value: h.value(map[string]string{"token": token}), Fields: fields, Expires: said.end, Tags: tags, Default: &isDefault, Requestable: &requestable}
 	if !custom {
 		ch.Application, ch.AuthType = app, credential.AccessToken
 	} else {
 		app = ""
 	}
 	_, err := h.Add(h.t.Context(), h.person(who), name, ch)
-	return fmt.Sprintf("%s adds %s", who, name), h.answer(err), h.add(who, name, app, token, tags, isDefault, requestable)
+	return fmt.Sprintf("%s adds %s", who, name), h.answer(err), h.add(who, name, app, token, tags, isDefault, requestable, said)
 }
 
 func (h *history) stepEdit(who string) (what, got, want string) {
@@ -78,13 +79,14 @@ func (h *history) stepEdit(who string) (what, got, want string) {
 		tags["env"] = ""
 	}
 	revision := h.revisionOf(ref)
-	ch := vault.Change{Tags: tags, Default: isDefault, Requestable: requestable, Revision: revision}
+	said, fields := h.said()
+	ch := vault.Change{Fields: fields, Expires: said.end, Tags: tags, Default: isDefault, Requestable: requestable, Revision: revision}
 	if h.chance(50) {
 		token = h.token()
 		ch.Value = h.value(map[string]string{"token": token})
 	}
 	_, _, err := h.Edit(h.t.Context(), h.person(who), ref, ch)
-	return fmt.Sprintf("%s edits %s", who, ref), h.answer(err), h.change(who, ref, token, tags, isDefault, requestable, revision)
+	return fmt.Sprintf("%s edits %s", who, ref), h.answer(err), h.change(who, ref, token, tags, isDefault, requestable, revision, said)
 }
 
 func (h *history) stepTransfer(who string) (what, got, want string) {
@@ -184,8 +186,9 @@ func (h *history) stepWorld(who string) (what, got, want string) {
 		h.now = h.clock.At
 		return "time passes", "ok", "ok"
 	}
+	h.zone = pick(h, zones)
 	h.openAgain()
-	return "the vault is opened again", "ok", "ok"
+	return "the vault is opened again, with the zone " + h.zone, "ok", "ok"
 }
 
 // receiver is of a credential whose owner has been gone for long, or is there.

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"errors"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -22,8 +23,11 @@ func (v *Vault) Show(who grant.Person, ref string) (credential.Metadata, credent
 	}
 	if err != nil {
 		requested, ok := v.find(ref)
-		if _, approved := v.revealRequest(who, requested); !ok || !approved || !v.LockedUntil(who).IsZero() {
+		if _, approved := v.revealRequest(who, requested); !ok || !approved {
 			return credential.Metadata{}, credential.Version{}, err
+		}
+		if until := v.LockedUntil(who); !until.IsZero() {
+			return credential.Metadata{}, credential.Version{}, fmt.Errorf("%w: %s", ErrRefused, requesterLocked(until))
 		}
 		c = requested
 	}

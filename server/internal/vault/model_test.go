@@ -14,6 +14,7 @@ import (
 // held against each other. Its answers are words: "ok", or the kind of refusal.
 type model struct {
 	now         time.Time
+	zone        string                  // what applications have for an absent zone
 	credentials map[string]*mCredential // by name
 	grants      map[string]*mGrant
 	requests    []*mRequest // by number, from 1
@@ -30,10 +31,17 @@ type mPerson struct {
 type mCredential struct {
 	custom                bool
 	app, owner            string
-	tokens                []string // of each version
+	tokens, zones         []string // of each version
+	end                   time.Time
 	tags                  map[string]string
 	isDefault, cut, asked bool
 	revision              uint64
+}
+
+// mSaid is what a change says beside a secret: a plain field, which an empty text takes away, and an end, or none.
+type mSaid struct {
+	zone *string
+	end  *time.Time
 }
 
 type mGrant struct {
@@ -111,9 +119,33 @@ func (m *model) takeDefault(c *mCredential) {
 	c.isDefault = true
 }
 
-func (m *model) add(who, name, app, token string, tags map[string]string, isDefault, requestable bool) string {
+// next makes the next version. The application two says how long its secrets last.
+func (m *model) next(c *mCredential, token string, said mSaid) {
+	set, zone := token != "", ""
+	if n := len(c.tokens); n > 0 {
+		zone = c.zones[n-1]
+		if !set {
+			token = c.tokens[n-1]
+		}
+	}
+	if said.zone != nil {
+		zone = *said.zone
+	}
+	if zone == "" && !c.custom {
+		zone = m.zone
+	}
+	c.tokens, c.zones, c.cut = append(slices.Clone(c.tokens), token), append(slices.Clone(c.zones), zone), false
+	if set && said.end == nil && c.app == "two" {
+		c.end = m.now.Add(30 * 24 * time.Hour)
+	}
+}
+
+func (m *model) add(who, name, app, token string, tags map[string]string, isDefault, requestable bool, said mSaid) string {
 	owner, _, custom := strings.Cut(name, "/")
-	c := &mCredential{custom: custom, app: app, owner: who, tokens: []string{token}, tags: tags, revision: 1}
+	c := &mCredential{custom: custom, app: app, owner: who, tags: tags, revision: 1}
+	if m.next(c, token, said); said.end != nil {
+		c.end = *said.end
+	}
 	switch {
 	case custom && owner != who:
 		return "invalid"
@@ -121,7 +153,7 @@ func (m *model) add(who, name, app, token string, tags map[string]string, isDefa
 		return "refused"
 	case custom && isDefault, !custom && requestable:
 		return "invalid"
-	case isDefault && !m.can(who, grant.GrantEdit):
+	case (isDefault || m.widened(c, nil, tags)) && !m.can(who, grant.GrantEdit):
 		return "refused"
 	case m.credentials[name] != nil:
 		return "taken"
@@ -133,8 +165,18 @@ func (m *model) add(who, name, app, token string, tags map[string]string, isDefa
 	return "ok"
 }
 
+// widened says whether a grant reaches a credential by its tags that did not.
+func (m *model) widened(c *mCredential, before, after map[string]string) bool {
+	for _, g := range m.grants {
+		if m.lasts(g) && !c.custom && g.tagged(after) && !g.tagged(before) && !slices.Contains(g.things, c) {
+			return true
+		}
+	}
+	return false
+}
+
 // change sets what is not nil, or "" of a token.
-func (m *model) change(who, ref, token string, tags map[string]string, isDefault, requestable *bool, revision uint64) string {
+func (m *model) change(who, ref, token string, tags map[string]string, isDefault, requestable *bool, revision uint64, said mSaid) string {
 	_, c, answer := m.want(who, ref, grant.CredentialEdit)
 	if answer != "ok" {
 		return answer
@@ -155,10 +197,7 @@ func (m *model) change(who, ref, token string, tags map[string]string, isDefault
 	if requestable != nil {
 		after.asked = *requestable
 	}
-	widens := false
-	for _, g := range m.grants {
-		widens = widens || m.lasts(g) && !c.custom && g.tagged(after.tags) && !g.tagged(c.tags) && !slices.Contains(g.things, c)
-	}
+	widens := m.widened(c, c.tags, after.tags)
 	switch {
 	case revision != 0 && revision != c.revision:
 		return "changed"
@@ -170,9 +209,11 @@ func (m *model) change(who, ref, token string, tags map[string]string, isDefault
 		return "refused"
 	}
 	takes := after.isDefault && !c.isDefault
-	if token != "" {
-		after.tokens = append(slices.Clone(c.tokens), token)
-		after.cut = false
+	if token != "" || said.zone != nil {
+		m.next(&after, token, said)
+	}
+	if said.end != nil {
+		after.end = *said.end
 	}
 	after.revision++
 	if *c = after; takes {
@@ -188,10 +229,10 @@ func (m *model) rollback(who, ref string, to int, revision uint64) string {
 		return answer
 	case revision != 0 && revision != c.revision:
 		return "changed"
-	case to < 1 || to >= len(c.tokens):
+	case to < max(1, len(c.tokens)-49) || to >= len(c.tokens):
 		return "invalid"
 	}
-	c.tokens = append(c.tokens, c.tokens[to-1])
+	c.tokens, c.zones = append(c.tokens, c.tokens[to-1]), append(c.zones, c.zones[to-1])
 	c.revision++
 	return "ok"
 }

@@ -81,7 +81,7 @@ func (f *fixture) send(ref, url string) error {
 		f.t.Fatal(err)
 	}
 	defer transport.CloseIdleConnections()
-	resp, err := transport.Client(10 * time.Second).Get(url)
+	resp, err := transport.Client(time.Minute).Get(url)
 	if err == nil {
 		err = resp.Body.Close()
 	}

@@ -21,6 +21,7 @@ func (v *Vault) passwordPolicy(app catalogue.Application) credential.Policy {
 	if p.MaxLength > 0 {
 		p.MinLength = min(p.MinLength, p.MaxLength)
 	}
+	p.History = max(p.History, v.settings.Count(setting.SecretHistory))
 	p.Banned = append(v.settings.Words(setting.SecretBanned), p.Banned...)
 	return p
 }
@@ -46,10 +47,8 @@ func (v *Vault) checkPasswords(d *draft, given credential.Value) error {
 		if err := policy.Check(password); err != nil {
 			return fmt.Errorf("field %s: %w", f.Name, err)
 		}
-		if n := v.settings.Count(setting.SecretHistory); n > 0 {
-			if err := v.checkHistory(d.credential, f.Name, password, uint64(n)); err != nil {
-				return err
-			}
+		if err := v.checkHistory(d.credential, f.Name, password, uint64(policy.History)); err != nil {
+			return err
 		}
 	}
 	return nil

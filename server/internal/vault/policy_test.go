@@ -175,3 +175,30 @@ func TestPasswordsAreNotUsedAgain(t *testing.T) {
 		t.Errorf("a rollback: %v", err)
 	}
 }
+
+// An application may ask for a history too: the longer one counts, of it and of the setting.
+func TestTheLongerHistoryCounts(t *testing.T) {
+	t.Parallel()
+	f := openWith(t, "choosy", choosy+"  history: 2\n")
+	_, err := f.Add(t.Context(), alice, "c", vault.Change{
+		Application: "choosy", AuthType: credential.Basic, Fields: map[string]string{"username": "u"},
+		Value: f.value(map[string]string{"password": "first-11"}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ setting, password, want string }{
+		{"0", "first-11", "field password: it is one of the last 2 that this credential had; choose another"},
+		{"0", "second-22", ""},
+		{"1", "first-11", "field password: it is one of the last 2 that this credential had; choose another"},
+		{"1", "third-33", ""},
+		{"3", "first-11", "field password: it is one of the last 3 that this credential had; choose another"},
+		{"2", "first-11", ""},
+	} {
+		f.set(setting.SecretHistory, step.setting)
+		_, err := f.edit(t.Context(), alice, "c", vault.Change{Value: f.value(map[string]string{"password": step.password})})
+		if step.want == "" && err != nil || step.want != "" && (!errors.Is(err, credential.ErrInvalid) || !strings.HasSuffix(err.Error(), step.want)) {
+			t.Errorf("%s with the setting %s: %v, want %q", step.password, step.setting, err, step.want)
+		}
+	}
+}

@@ -253,12 +253,9 @@ func (v *Vault) revealRequest(who grant.Person, c credential.Metadata) (Request,
 	return Request{}, false
 }
 
-// requestEntry names the credential by its ID: the log is for others to read.
-func requestEntry(actor, action string, r Request) audit.Entry {
-	return audit.Entry{
-		Actor: actor, Action: action, Target: r.Credential, Host: r.Host,
-		Reason: fmt.Sprintf("request %d of %s, access %s", r.Number, r.Requester, r.Access),
-	}
+// requesterLocked is why an approval is worth nothing for now.
+func requesterLocked(until time.Time) string {
+	return "somebody else set the requester's password: locked until " + until.UTC().Format(time.RFC3339)
 }
 
 // putRequest stores a request, with the grant that it became, and forgets a few
@@ -277,7 +274,7 @@ func (v *Vault) putRequest(ctx context.Context, actor, action string, r Request,
 			}
 		}
 		if g != nil {
-			if err := errors.Join(tx.Claim(kindGrant, g.Name, g.ID), tx.PutJSON(kindGrant, g.ID, g)); err != nil {
+			if err := errors.Join(v.claimGrant(tx, *g), tx.PutJSON(kindGrant, g.ID, g)); err != nil {
 				return err
 			}
 		}
@@ -308,7 +305,7 @@ func (v *Vault) dropRequests(ctx context.Context, credentialID string) error {
 		}
 	}
 	for part := range slices.Chunk(gone, batch/2) {
-		entry := audit.Entry{Actor: "system", Action: "request.drop", Target: credentialID, Reason: "the credential is no longer there"}
+		entry := audit.Entry{Actor: "system", Action: "request.drop", Target: credentialID, Reason: dropText(part)}
 		grants := v.requestGrants(part)
 		err := v.removeGrants(ctx, entry, grants, func(tx *barrier.Tx) error {
 			var err error

@@ -43,7 +43,10 @@ func (v *Vault) Delete(ctx context.Context, who grant.Person, ref string, revisi
 // retire removes a credential and all that speaks of it; changing is held.
 func (v *Vault) retire(ctx context.Context, actor string, c credential.Metadata) (grants []string, err error) {
 	r := retired{c.ID, c.Name, c.Version}
-	entry := audit.Entry{Actor: actor, Action: "credential.delete", Target: targetOf(c.Name, c, true)}
+	entry := audit.Entry{
+		Actor: actor, Action: "credential.delete", Target: targetOf(c.Name, c, true),
+		Reason: fmt.Sprintf("with its versions up to %d", c.Version),
+	}
 	err = v.change(ctx, entry, func(tx *barrier.Tx) error {
 		return errors.Join(tx.Release(kindCredential, c.Name), tx.Delete(kindCredential, c.ID), tx.PutJSON(kindRetired, r.ID, r))
 	}, func() { v.credentials.remove(c.ID) })
@@ -110,7 +113,7 @@ func (v *Vault) dropFromGrants(ctx context.Context, id string) error {
 	}
 	v.mu.RUnlock()
 	for part := range slices.Chunk(hit, batch) {
-		entry := audit.Entry{Actor: "system", Action: "grant.prune", Target: id, Reason: "the credential was deleted or handed over"}
+		entry := audit.Entry{Actor: "system", Action: "grant.prune", Target: id, Reason: pruneText(part)}
 		err := v.change(ctx, entry, func(tx *barrier.Tx) error {
 			var err error
 			for _, g := range part {

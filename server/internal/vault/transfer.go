@@ -129,7 +129,7 @@ func (v *Vault) handOver(ctx context.Context, actor string, c credential.Metadat
 	}
 	c.Updated = v.now()
 	c.Revision++
-	entry := audit.Entry{Actor: actor, Action: "credential.transfer", Target: targetOf(c.Name, c, true), Reason: "to " + to.Name}
+	entry := audit.Entry{Actor: actor, Action: "credential.transfer", Target: targetOf(c.Name, c, true), Reason: fmt.Sprintf("from %s to %s", before.Owner, to.Name)}
 	var grants []string
 	if c.Kind == credential.Custom { // first, so that what cuts this short leaves the receiver no grants of others
 		var err error

@@ -139,10 +139,17 @@ func getVersion(tx *barrier.Tx, id string, number uint64) (credential.Version, e
 // done under the lock and tells the room above.
 func (v *Vault) change(ctx context.Context, e audit.Entry, store func(*barrier.Tx) error, done func()) error {
 	e.Outcome = audit.Allowed
-	if err := v.log.Change(ctx, v.barrier, e, store); err != nil {
+	err := v.log.Change(ctx, v.barrier, e, func(tx *barrier.Tx) error {
+		err := store(tx)
 		if errors.Is(err, barrier.ErrTaken) {
-			return fmt.Errorf("%w: %s", ErrTaken, e.Target)
+			return audit.Refusal{Err: ErrTaken}
 		}
+		return err
+	})
+	if errors.Is(err, ErrTaken) {
+		return fmt.Errorf("%w: %s", ErrTaken, e.Target)
+	}
+	if err != nil {
 		return err
 	}
 	crash.Point("vault.stored")

@@ -23,6 +23,9 @@ func (v *Vault) Rollback(ctx context.Context, who grant.Person, ref string, to, 
 	if err := unchanged(c, revision); err != nil {
 		return c, err
 	}
+	if c.Version == 1 {
+		return c, fmt.Errorf("%w version: there is no earlier version", credential.ErrInvalid)
+	}
 	if to < oldest(c.Version) || to >= c.Version {
 		return c, fmt.Errorf("%w version: there are earlier ones from %d to %d", credential.ErrInvalid, oldest(c.Version), c.Version-1)
 	}
@@ -68,9 +71,11 @@ func (v *Vault) setConnected(ctx context.Context, who grant.Person, ref string, 
 	if err := unchanged(c, revision); err != nil || connected == c.Disconnected.IsZero() {
 		return c, err
 	}
+	before := c
 	entry := audit.Entry{Actor: who.Name, Action: "credential.connect", Target: targetOf(c.Name, c, true)}
 	if c.Disconnected = (time.Time{}); !connected {
 		c.Disconnected, entry.Action = v.now(), "credential.disconnect"
 	}
+	entry.Reason = fmt.Sprintf("version %d; %s", c.Version, changeText(before, c, nil, nil))
 	return v.write(ctx, who, c, nil, entry)
 }
