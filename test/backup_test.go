@@ -187,7 +187,7 @@ func TestCheckNamesTheFault(t *testing.T) {
 		t.Fatal(err)
 	}
 	addCredentials(t, s.Admin, 2, 3)
-	s.Kill()
+	s.Stop() // with a checkpoint of all that was logged
 	before := listing(t, s.Data)
 	check(0, "whole")
 	check(0, "commit", "--key-file", s.KeyFile)
@@ -195,16 +195,38 @@ func TestCheckNamesTheFault(t *testing.T) {
 	if after := listing(t, s.Data); after != before {
 		t.Errorf("it changed something:\n%s\n%s", before, after)
 	}
-	for name, says := range map[string]string{"seal.json": "header is damaged", "vault.db": "file is damaged", "audit/log.json": "audit log is damaged"} {
-		path := filepath.Join(s.Data, "vault", name)
+	segments, err := filepath.Glob(filepath.Join(s.Data, "vault", "audit", "*.seg"))
+	if err != nil || len(segments) == 0 {
+		t.Fatal(segments, err)
+	}
+	all := func(file []byte) []byte { return bytes.Repeat([]byte("x"), len(file)) }
+	for _, fault := range []struct {
+		name   string
+		damage func(file []byte) []byte
+		says   string
+	}{
+		{"seal.json", all, "header is damaged"},
+		{"vault.db", all, "file is damaged"},
+		{"vault.db", func(file []byte) []byte {
+			file[os.Getpagesize()] = 7
+			return file
+		}, "file is damaged: page 1 calls itself 7: move DIR/vault away and run strongroom-server restore with the last backup"},
+		{"audit/log.json", all, "audit log is damaged"},
+		{"audit/checkpoint", all, "malformed"},
+		{"audit/" + filepath.Base(segments[len(segments)-1]), func(file []byte) []byte { return file[:len(file)-40] },
+			"the audit log does not extend the checkpoint: it has "},
+		{"console.pem", all, "console.pem: tls: failed to find any PEM data in certificate input: put that file back from any copy of DIR/vault, " +
+			"however old, or move DIR/vault away and run strongroom-server restore with the last backup, which makes new ones"},
+	} {
+		path := filepath.Join(s.Data, "vault", fault.name)
 		whole, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, bytes.Repeat([]byte("x"), len(whole)), 0o600); err != nil {
+		if err := os.WriteFile(path, fault.damage(bytes.Clone(whole)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		check(1, says)
+		check(1, fault.says)
 		if err := os.WriteFile(path, whole, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -115,7 +115,7 @@ func (s *siege) start(at string) bool {
 	return true
 }
 
-// crashed is called once the server is gone: at a point, or killed at a random moment.
+// crashed is called once the server is gone: at a point, or killed at a random moment. It looks at what is left.
 func (s *siege) crashed(at string) {
 	s.t.Helper()
 	s.crashes++
@@ -124,13 +124,14 @@ func (s *siege) crashed(at string) {
 	if s.cut != nil {
 		s.cut()
 	}
+	s.verify(at)
 }
 
 // attack lets everybody work until the server is gone: killed at a point, NAME:N, or at a random moment, which is also
 // where the point is not reached in time. It says which it was.
 func (s *siege) attack(at string) string {
 	s.t.Helper()
-	wait := 3 * time.Second
+	wait := 20 * time.Second
 	if at == "" {
 		wait = time.Duration(s.random.Int64N(int64(200 * time.Millisecond)))
 	} else {
@@ -170,9 +171,6 @@ func (s *siege) storm(crashes int) {
 				s.crashed(randomly)
 			}
 		}
-		if round%4 == 0 {
-			s.verify()
-		}
 		if !s.start("") {
 			s.t.Fatal("the server was killed where nobody asked for it")
 		}
@@ -183,7 +181,6 @@ func (s *siege) storm(crashes int) {
 	}
 	s.server.Kill()
 	s.crashed(randomly)
-	s.verify()
 	s.report()
 }
 
@@ -211,11 +208,17 @@ func timesPassed(point string) int {
 	return 16
 }
 
-// verify checks what a crash left on the disk, before anybody mends it: the log, and the store with every record.
-func (s *siege) verify() {
+// verify checks what a crash left on the disk, before anybody mends it: the log, bbolt's pages, and every record.
+func (s *siege) verify(at string) {
 	s.t.Helper()
-	s.victim.Run(s.t, "", "strongroom-server", "verify", "--data", s.data).Want(s.t, 0)
-	s.victim.Run(s.t, "", "strongroom-server", "check", "--data", s.data, "--key-file", filepath.Join(s.data, "unseal.key")).Want(s.t, 0)
+	for _, args := range [][]string{
+		{"verify", "--data", s.data},
+		{"check", "--data", s.data, "--key-file", filepath.Join(s.data, "unseal.key")},
+	} {
+		if r := s.victim.Run(s.t, "", "strongroom-server", args...); r.Code != 0 {
+			s.t.Fatalf("%s after crash %d at %s: %d, %s", args[0], s.crashes, at, r.Code, r.Stderr)
+		}
+	}
 }
 
 func (s *siege) report() {

@@ -23,6 +23,7 @@ import (
 	"github.com/strongroom/strongroom/shared/envelope"
 	"github.com/strongroom/strongroom/shared/identity"
 	"github.com/strongroom/strongroom/shared/wire"
+	"github.com/strongroom/strongroom/test/kit"
 )
 
 // joining is a host that has a token and a key, and may not know that it has joined.
@@ -49,7 +50,7 @@ func newJoining(ctx context.Context, c *api.Client) (*joining, error) {
 
 // ask joins with the one key, for the first time or once more.
 func (j *joining) ask(ctx context.Context, s *siege) (host string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, kit.Patience)
 	defer cancel()
 	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, j.key)
 	if err != nil {
@@ -138,7 +139,7 @@ func (l *ledger) read() {
 
 // read opens a watch, as an agent does, and leases until there is no answer.
 func (h *stranger) read(l *ledger) error {
-	ctx, cancel := context.WithTimeout(l.s.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(l.s.t.Context(), kit.Patience)
 	defer cancel()
 	conn, err := grpc.NewClient("passthrough:///"+l.s.agents, grpc.WithTransportCredentials(credentials.NewTLS(h.config)))
 	if err != nil {

@@ -70,6 +70,7 @@ type round struct {
 	killIn int           // the step that the crash is in
 	after  time.Duration // and how long after its beginning
 	step   atomic.Value  // string: what is being done
+	dying  chan struct{} // closed when the victim is about to be killed
 	dead   chan struct{} // closed when the victim is gone; nil before and after
 	hit    string        // what was being done then
 }
@@ -145,26 +146,28 @@ func (r *round) killLater() {
 	if r.victim == "agent" {
 		victim = r.agent.Process
 	}
-	dead := make(chan struct{})
-	r.dead = dead
+	dying, dead := make(chan struct{}), make(chan struct{})
+	r.dying, r.dead = dying, dead
 	go func() {
 		defer close(dead)
 		time.Sleep(r.after)
 		r.hit, _ = r.step.Load().(string)
+		close(dying)
 		victim.Kill()
 	}()
 }
 
 // gone says whether the victim has been killed and not been started again. A step that failed because of it may
-// notice a moment before the killer does.
+// notice before the killer does.
 func (r *round) gone() bool {
 	if r.dead == nil {
 		return false
 	}
 	select {
-	case <-r.dead:
+	case <-r.dying:
+		<-r.dead
 		return true
-	case <-time.After(100 * time.Millisecond):
+	default:
 		return false
 	}
 }

@@ -161,7 +161,7 @@ var exampleRows = []exampleRow{
 	{example: `strongroom grant show nightly`},
 	{before: `
 		strongroom grant add sync --credential salesforce-prod --credential alice/payroll --host "$HOST_ID"
-		for _ in $(seq 200); do ! strongroom-agent status --json | grep -q '"connected": *true' || break; sleep 0.05; done`,
+		for _ in $(seq 2000); do ! strongroom-agent status --json | grep -q '"connected": *true' || break; sleep 0.05; done`,
 		example: `strongroom-agent status --json`},
 	{example: `strongroom-agent list --json`},
 	{example: `strongroom-agent explain salesforce-prod`},

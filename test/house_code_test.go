@@ -41,10 +41,11 @@ func codeRules() []rule {
 				"func Pull() []w.LeaseRequest { return nil }\ntype alias = w.LeaseRequest\ntype Alias = w.LeaseRequest\n" +
 				"type Uplink struct{}\nfunc (u *Uplink) Send(w.LeaseRequest) {}\nfunc (u *Uplink) send(w.LeaseRequest) {}",
 			"server/internal/vault/a.go": "package vault\nimport \"" + module + "/shared/wire\"\nvar x wire.LeaseRequest\nvar y wire.Value",
+			"server/a.go":                "package server\nimport \"" + module + "/shared/wire\"\nvar x wire.LeaseRequest",
 		},
 		want: []string{"delivery/a.go: exported Service has wire.LeaseRequest", "uplink/a.go: exported Pull has wire.LeaseRequest",
 			"uplink/a.go: exported Alias has wire.LeaseRequest", "uplink/a.go: exported Send has wire.LeaseRequest",
-			"server/internal/vault/a.go uses wire.LeaseRequest"},
+			"server/internal/vault/a.go uses wire.LeaseRequest", "server/a.go uses wire.LeaseRequest"},
 	}}
 }
 
@@ -86,6 +87,7 @@ func checkGenerated(t tree) (complaints []string) {
 	for _, s := range t.sources {
 		switch {
 		case s.dir == wireDir || within(s.dir, "test"):
+		case s.dir == "server" && strings.HasSuffix(s.path, "_test.go"): // they call a whole server as an agent does
 		case within(s.dir, "server/internal/delivery", "agent/internal/uplink"):
 			for _, decl := range s.syntax.Decls {
 				for name, part := range exported(decl) {
@@ -243,7 +245,51 @@ func shapeRules() []rule {
 			"agent/commoner.go":      "package agent",
 		},
 		want: []string{"shared/util/a.go", "server/helpers_test.go", "agent/b.go"},
+	}, {
+		name:   "corpora",
+		reason: "a fuzz target keeps inputs that are worth a try, in testdata/fuzz/FuzzNAME, so that every run of the tests tries them",
+		check:  checkCorpora,
+		bad: map[string]string{
+			"server/a_test.go":                     fuzz("server", "FuzzNone", "FuzzEmpty", "FuzzGood"),
+			"server/testdata/fuzz/FuzzEmpty/notes": "not an input\n",
+			"server/testdata/fuzz/FuzzGood/one":    "go test fuzz v1\nstring(\"\")\n",
+			"agent/a_test.go":                      fuzz("agent", "FuzzGood"),
+			"agent/testdata/fuzz/FuzzGone/one":     "go test fuzz v1\nstring(\"\")\n",
+			"agent/testdata/other/one":             "x",
+		},
+		want: []string{"server/FuzzNone keeps no input", "server/FuzzEmpty keeps no input", "agent/FuzzGood keeps no input",
+			"agent/FuzzGone is no target, and keeps inputs"},
 	}}
+}
+
+// fuzz is a file with fuzz targets of those names.
+func fuzz(pkg string, names ...string) string {
+	text := "package " + pkg + "\nimport \"testing\"\n"
+	for _, name := range names {
+		text += "func " + name + "(f *testing.F) {}\n"
+	}
+	return text
+}
+
+func checkCorpora(t tree) (complaints []string) {
+	targets := map[string]bool{}
+	for _, s := range t.sources {
+		for _, d := range s.syntax.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && s.test() && f.Recv == nil && strings.HasPrefix(f.Name.Name, "Fuzz") {
+				target := path.Join(s.dir, f.Name.Name)
+				targets[target] = true
+				if t.corpora[target] == 0 {
+					complaints = append(complaints, target+" keeps no input")
+				}
+			}
+		}
+	}
+	for target := range t.corpora {
+		if !targets[target] {
+			complaints = append(complaints, target+" is no target, and keeps inputs")
+		}
+	}
+	return complaints
 }
 
 func checkDocs(t tree) (complaints []string) {

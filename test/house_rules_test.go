@@ -54,8 +54,10 @@ var floors = map[string]int{
 	"agent/internal/local":    3,
 }
 
-// roomtest is the kit with which tests open the lower rooms.
-const roomtest = "server/internal/roomtest"
+const (
+	roomtest  = "server/internal/roomtest"        // the kit with which tests open the lower rooms
+	storetest = "server/internal/store/storetest" // and the one that every engine of the store is tested with
+)
 
 // room gives the room a folder belongs to: shared/X, server/internal/X or agent/internal/X.
 func room(dir string) (string, bool) {
@@ -158,16 +160,19 @@ func importRules() []rule {
 	}, {
 		name:   "test kits",
 		reason: "what only tests may do, such as opening rooms out of order, must not get into a program",
-		check: importsOnly(below(module+"/"+roomtest, module+"/shared/api/apitest", module+"/shared/cli/clitest", module+"/test"), func(s source) bool {
-			return s.test() || within(s.dir, "test")
+		check: importsOnly(below(module+"/"+roomtest, module+"/"+storetest, module+"/shared/api/apitest", module+"/shared/checkpoint/merkletest",
+			module+"/shared/cli/clitest", module+"/test"), func(s source) bool {
+			return s.test() || within(s.dir, "test", roomtest)
 		}),
 		bad: map[string]string{
 			"server/internal/vault/a_test.go": "package vault\nimport _ \"" + module + "/server/internal/roomtest\"",
 			"server/internal/vault/a.go":      "package vault\nimport _ \"" + module + "/server/internal/roomtest\"",
+			"server/internal/barrier/a.go":    "package barrier\nimport _ \"" + module + "/server/internal/store/storetest\"",
+			"server/internal/roomtest/a.go":   "package roomtest\nimport _ \"" + module + "/server/internal/store/storetest\"",
 			"agent/a.go":                      "package agent\nimport _ \"" + module + "/test/kit\"",
 			"server/cmd/strongroom/a.go":      "package main\nimport _ \"" + module + "/shared/cli/clitest\"",
 		},
-		want: []string{"server/internal/vault/a.go imports", "agent/a.go imports", "server/cmd/strongroom/a.go imports"},
+		want: []string{"server/internal/vault/a.go imports", "server/internal/barrier/a.go imports", "agent/a.go imports", "server/cmd/strongroom/a.go imports"},
 	}, {
 		name:   "configuration",
 		reason: "only programs read configuration files, which cli does for all of them alike, so that a room gets what it needs as arguments; the catalogue parses the applications that are built in",

@@ -3,6 +3,7 @@
 package test
 
 import (
+	"cmp"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -35,6 +36,7 @@ func (s source) generated() bool { return ast.IsGenerated(s.syntax) }
 type tree struct {
 	sources []source
 	gomod   []byte
+	corpora map[string]int // the inputs for fuzz targets that are kept, by DIR/FuzzNAME
 }
 
 // A rule looks at a tree and complains; bad is a small tree that breaks it, with what the complaint must name.
@@ -91,7 +93,7 @@ func TestHouseRulesCanFail(t *testing.T) {
 
 func readTree(t *testing.T, root string) tree {
 	t.Helper()
-	var found tree
+	found := tree{corpora: map[string]int{}}
 	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -102,7 +104,10 @@ func readTree(t *testing.T, root string) tree {
 		}
 		name = filepath.ToSlash(name)
 		if d.IsDir() {
-			if strings.HasPrefix(d.Name(), ".") && name != "." || d.Name() == "testdata" || name == "bin" || name == "tools" {
+			if d.Name() == "testdata" {
+				return cmp.Or(readCorpora(file, path.Dir(name), found.corpora), filepath.SkipDir)
+			}
+			if strings.HasPrefix(d.Name(), ".") && name != "." || name == "bin" || name == "tools" {
 				return filepath.SkipDir
 			}
 			return nil
@@ -122,6 +127,32 @@ func readTree(t *testing.T, root string) tree {
 		t.Fatal(err)
 	}
 	return found
+}
+
+// readCorpora counts the inputs below a folder testdata, which have the first line that the fuzzer writes.
+func readCorpora(testdata, dir string, into map[string]int) error {
+	folders, err := filepath.Glob(filepath.Join(testdata, "fuzz", "*"))
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		target := path.Join(dir, filepath.Base(folder))
+		into[target] = 0
+		inputs, err := os.ReadDir(folder)
+		if err != nil {
+			return err
+		}
+		for _, input := range inputs {
+			text, err := os.ReadFile(filepath.Join(folder, input.Name()))
+			if err != nil {
+				return err
+			}
+			if strings.HasPrefix(string(text), "go test fuzz v1\n") {
+				into[target]++
+			}
+		}
+	}
+	return nil
 }
 
 func readSource(file, name string) (source, error) {

@@ -112,17 +112,13 @@ func TestSeveralServersBehindAProxy(t *testing.T) {
 	addLogin(t, server.Admin, "crm", "hunter2-hunter2")
 	server.Admin.Do(t, "grant", "add", "g", "--credential", "crm", "--any-host")
 	proxy, passed := connectProxy(t)
-	away, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = away.Close()
+	const away = "127.0.0.1:1" // which nobody listens on, and no other test is given
 	auth := kit.File(t, "robot:hunter2\n")
 	dir := kit.Dir(t)
 	state, socket := filepath.Join(dir, "state"), filepath.Join(dir, "agent.sock")
 	job := kit.Command{Program: filepath.Join(kit.Bin(t), "strongroom-agent"), Env: []string{"STRONGROOM_SOCKET=" + socket}}
 	enroll := []string{"enroll", "--join", "@" + kit.File(t, server.JoinString(t)), "--state", state,
-		"--server", away.Addr().String(), "--server", server.Agents, "--proxy", "http://" + proxy}
+		"--server", away, "--server", server.Agents, "--proxy", "http://" + proxy}
 	if r := job.Run(t, enroll...).Want(t, 5); !strings.Contains(r.Stderr, "the proxy "+proxy+" answered 407") {
 		t.Errorf("without a password: %s", r.Stderr)
 	}
@@ -132,7 +128,7 @@ func TestSeveralServersBehindAProxy(t *testing.T) {
 		t.Errorf("identity.json (%v) does not name the servers, or the proxy's password:\n%s", err, text)
 	}
 	before := passed.Load()
-	agent := kit.Start(t, "strongroom-agent", "run", "--state", state, "--socket", socket, "--server", away.Addr().String(),
+	agent := kit.Start(t, "strongroom-agent", "run", "--state", state, "--socket", socket, "--server", away,
 		"--server", server.Agents, "--proxy", "http://"+proxy, "--proxy-auth", "@"+auth)
 	agent.Ready()
 	var status struct {

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/strongroom/strongroom/test/kit"
 )
@@ -106,7 +105,7 @@ func TestJobConditions(t *testing.T) {
 
 	admin.Run(t, "explain", "--host", host.Host, "--credential", "by-unit", "--job", "user=nobody,unit="+unit).Want(t, 0)
 	admin.Run(t, "explain", "--host", host.Host, "--credential", "by-unit", "--job", "user=nobody,unit=daily.service").Want(t, 3)
-	kit.Eventually(t, 5*time.Second, "the log has the job with its unit", func() bool {
+	kit.Eventually(t, kit.Patience, "the log has the job with its unit", func() bool {
 		return slices.ContainsFunc(admin.Audit(t, "--host", host.Host, "--action", "credential.read"), func(e kit.Entry) bool {
 			return e.Target == "by-unit" && e.Outcome == "allowed" && strings.Contains(e.Job, "user=nobody,unit="+unit+",exe="+job)
 		})

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/strongroom/strongroom/test/kit"
 )
@@ -65,11 +64,14 @@ func TestRefusals(t *testing.T) {
 
 	admin.Do(t, "host", "revoke", here.Host)
 	t.Run("host revoked", func(t *testing.T) {
+		told := func() bool { return here.Status(t).Health == "revoked" }
+		kit.Eventually(t, kit.Patience, "the host is told", told)
 		refused(t, admin, here, "stays", "this host is revoked")
 		// What its jobs ask reaches the server no more; that it comes back does.
 		here.Stop()
 		here.Start(t)
 		logged(t, admin, here, "host.connect", here.Host, "this host is revoked")
+		kit.Eventually(t, kit.Patience, "the host is told again", told)
 		refused(t, admin, here, "stays", "this host is revoked")
 	})
 }
@@ -100,7 +102,7 @@ var times = regexp.MustCompile(`, [0-9]+ times`)
 // logged waits for the refusal to be in the log; what the agent decided by itself it reports a little later.
 func logged(t *testing.T, admin kit.Admin, a *kit.Agent, action, target, reason string) {
 	t.Helper()
-	kit.Eventually(t, 5*time.Second, "the log has "+action+" of "+target+" refused because "+reason, func() bool {
+	kit.Eventually(t, kit.Patience, "the log has "+action+" of "+target+" refused because "+reason, func() bool {
 		return slices.ContainsFunc(admin.Audit(t, "--host", a.Host, "--action", action), func(e kit.Entry) bool {
 			return e.Outcome == "refused" && e.Host == a.Host && e.Target == target && times.ReplaceAllString(e.Reason, "") == reason
 		})

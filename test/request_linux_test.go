@@ -97,11 +97,11 @@ func TestRequestOfAColleague(t *testing.T) {
 	deletedWithWhatIsTheirs(t, admin, dev)
 }
 
-// deletedWithWhatIsTheirs: a user who has credentials of their own goes only with them, and how many is all that is said.
+// deletedWithWhatIsTheirs: a user who has credentials of their own goes only with them, and neither which nor how many is said.
 func deletedWithWhatIsTheirs(t *testing.T, admin, dev kit.Admin) {
 	t.Helper()
 	refused := admin.Run(t, "user", "delete", "dev", "--yes").Want(t, 1)
-	if !strings.Contains(refused.Stderr, "1 credentials") || strings.Contains(refused.Stderr, "payroll") {
+	if !strings.Contains(refused.Stderr, "this user has credentials of their own") || strings.Contains(refused.Stderr, "payroll") {
 		t.Errorf("it says %q", refused.Stderr)
 	}
 	dev.Do(t, "credential", "show", "dev/payroll")

@@ -88,7 +88,7 @@ func (sh *shell) until(t *testing.T, typed string, last func(string) bool) (said
 	if _, err := sh.keyboard.WriteString(typed); err != nil {
 		t.Fatalf("typing %q: %v", typed, err)
 	}
-	for deadline := time.After(3 * time.Minute); ; { // a first build is long
+	for deadline := time.After(10 * time.Minute); ; { // a first build is long
 		select {
 		case line, ok := <-sh.lines:
 			if !ok {

@@ -10,8 +10,9 @@ import (
 	"github.com/strongroom/strongroom/test/kit"
 )
 
-// A job of a database credential has what the database's own tools read, from the catalogue through the lease to exec. It
-// follows the catalogue, and two credentials that would set the same are refused before anything runs.
+// A job of a database credential has what the database's own tools read, from the catalogue through the lease to exec, with
+// the defaults of what nobody gave. It follows the catalogue, and two credentials that would set the same are refused
+// before anything runs.
 func TestToolVariables(t *testing.T) {
 	t.Parallel()
 	server := kit.NewServer(t)
@@ -27,18 +28,18 @@ func TestToolVariables(t *testing.T) {
 		Env: []string{"STRONGROOM_SOCKET=" + host.Socket, "PGHOST=outer", "PGPASSWORD=outer", "PGDATABASE=outer"}}
 	ran := filepath.Join(kit.Dir(t), "ran")
 	show := func(password string) []string {
-		return []string{"--", "sh", "-c", `test "$PGPASSWORD" = ` + password + ` && echo "$PGHOST $PGUSER $PGDATABASE ${PGPORT-none} $PGPASSWORD $WAREHOUSE_HOST $DB_HOST"; echo >>` + ran}
+		return []string{"--", "sh", "-c", `test "$PGPASSWORD" = ` + password + ` && echo "$PGHOST $PGUSER $PGDATABASE ${PGPORT-none} ${PGSSLMODE-none} $PGPASSWORD $WAREHOUSE_HOST $DB_HOST"; echo >>` + ran}
 	}
 	for _, c := range []struct {
 		credentials []string
 		password    string
 		want        string
 	}{
-		{[]string{"--credential", "warehouse"}, "canary-of-warehouse", "warehouse.example etl outer none *** warehouse.example \n"},
-		{[]string{"--credential", "replica=DB"}, "canary-of-replica", "replica.example etl outer none ***  replica.example\n"},
-		{[]string{"--credential", "warehouse", "--credential", "crm"}, "canary-of-warehouse", "warehouse.example etl outer none *** warehouse.example \n"},
+		{[]string{"--credential", "warehouse"}, "canary-of-warehouse", "warehouse.example etl outer 5432 verify-full *** warehouse.example \n"},
+		{[]string{"--credential", "replica=DB"}, "canary-of-replica", "replica.example etl outer 5432 verify-full ***  replica.example\n"},
+		{[]string{"--credential", "warehouse", "--credential", "crm"}, "canary-of-warehouse", "warehouse.example etl outer 5432 verify-full *** warehouse.example \n"},
 		{[]string{"--credential", "warehouse", "--credential", "replica=DB", "--no-tool-variables"}, "outer",
-			"outer  outer none outer warehouse.example replica.example\n"},
+			"outer  outer none none outer warehouse.example replica.example\n"},
 	} {
 		if got := outer.Run(t, append(append([]string{"exec"}, c.credentials...), show(c.password)...)...).Want(t, 0).Stdout; got != c.want {
 			t.Errorf("%v: %q, want %q", c.credentials, got, c.want)
@@ -78,7 +79,7 @@ func followsTheCatalogue(t *testing.T, admin kit.Admin, host *kit.Agent) {
 	}
 	dir := kit.Dir(t)
 	ours := "name: postgresql\ntitle: Ours\ncategory: database\nauth_types: [{type: basic, env: {OURS_PASSWORD: password}}]\n" +
-		"fields: [{name: host, required: true, format: host, help: where}]\norigins: [\"postgres://{host}:5432\"]\n"
+		"fields: [{name: host, required: true, format: host, help: where}, {name: port, help: its port}, {name: sslmode, help: how}]\norigins: [\"postgres://{host}:5432\"]\n"
 	if err := os.WriteFile(filepath.Join(dir, "postgresql.yaml"), []byte(ours), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +96,7 @@ func followsTheValue(t *testing.T, admin kit.Admin, host *kit.Agent) {
 	t.Helper()
 	starts := filepath.Join(kit.Dir(t), "starts")
 	running := job(t, host, "exec", "--credential", "warehouse", "--restart-on-change", "--",
-		"sh", "-c", `echo "$PGPASSWORD" >>`+starts+`; trap 'exit 9' TERM; while :; do sleep 0.05; done`)
+		"sh", "-c", `trap 'exit 9' TERM; echo "$PGPASSWORD" >>`+starts+`; while :; do sleep 0.05; done`)
 	holds := func(want string) {
 		t.Helper()
 		kit.Eventually(t, kit.Patience, "starts are "+want, func() bool {

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"maps"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,6 +17,8 @@ type otherSeal struct {
 	data   string
 	shares []string
 	admin  kit.Admin
+
+	password string // of the admin
 }
 
 func initOther(t *testing.T, flags ...string) *otherSeal {
@@ -32,7 +35,7 @@ func initOther(t *testing.T, flags ...string) *otherSeal {
 	if made.KeyFile != "" {
 		t.Errorf("init says that there is a key file, %s", made.KeyFile)
 	}
-	s.shares = made.UnsealShares
+	s.shares, s.password = made.UnsealShares, made.AdminPassword
 	s.admin = kit.Admin{Command: kit.Command{Program: filepath.Join(kit.Bin(t), "strongroom"),
 		Env: []string{"STRONGROOM_CA_FINGERPRINT=" + made.CAFingerprint}}}
 	return s
@@ -88,7 +91,8 @@ func TestUnsealWithPassphrase(t *testing.T) {
 		t.Fatalf("without the passphrase ready says sealed=%s", sealed)
 	}
 	s.admin.Run(t, "unseal", "--passphrase", wrong).Want(t, 3)
-	s.refuses(t, 3, strings.Repeat("x", 40), "it opens with a passphrase")
+	s.refuses(t, 2, strings.Repeat("x", 40), "this is not a whole share")
+	s.refuses(t, 3, "strongroom-share-v1:00112233445566778899aabbccddeeff:0123456789abcdef:2:99:"+strings.Repeat("2", 64)+":d7751df2", "it opens with a passphrase")
 	s.is(t, true, -1)
 	s.admin.Do(t, "unseal", "--passphrase", right)
 	s.is(t, false, -1)
@@ -112,13 +116,16 @@ func TestUnsealWithShares(t *testing.T) {
 	s.refuses(t, 2, strings.Replace(s.shares[1], ":2:3:", ":4:3:", 1), "checksum")
 	s.is(t, true, 1)
 
-	// Five a minute are over after this one, which would otherwise count.
+	// Two slips are no more than two of five attempts a minute: what was mistyped, and what waits for the others, are none.
 	var got sealStatus
 	s.admin.With(s.shares[4]).Do(t, "unseal", "--share", "-", "--json").JSON(t, &got)
 	if !got.Sealed || got.Shares == nil || got.Shares.In != 2 || got.Shares.Need != 3 {
 		t.Errorf("unseal says %+v, %+v", got, got.Shares)
 	}
-	s.refuses(t, 3, s.shares[2], "wait a minute")
+	for range 3 {
+		s.refuses(t, 3, foreign.shares[1], "another vault")
+	}
+	s.refuses(t, 3, s.shares[2], "too many attempts to unseal from this address: try again in ")
 	s.is(t, true, 2)
 	s.Stop()
 
@@ -133,4 +140,18 @@ func TestUnsealWithShares(t *testing.T) {
 		s.admin.With(s.shares[share]).Do(t, "unseal", "--share", "-")
 	}
 	s.is(t, false, -1)
+
+	token := filepath.Join(kit.Dir(t), "token")
+	s.admin.With(s.password).Do(t, "login", "--user", "admin", "--password", "-", "--token-out", token)
+	s.admin.Env = append(s.admin.Env, "STRONGROOM_TOKEN_FILE="+token)
+	refused := map[string]bool{} // how many there were follows in brackets
+	for _, e := range s.admin.Audit(t, "--action", "vault.unseal") {
+		if reason, _, _ := strings.Cut(e.Reason, " ("); e.Outcome == "refused" {
+			refused[reason] = true
+		}
+	}
+	want := map[string]bool{"share refused": true, "not a share": true, "too many attempts": true}
+	if !maps.Equal(refused, want) {
+		t.Errorf("logged as refused are %v, want %v", refused, want)
+	}
 }

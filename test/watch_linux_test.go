@@ -34,7 +34,7 @@ func TestExecRestartsOnChange(t *testing.T) {
 	host := server.Enroll(t)
 	starts := filepath.Join(kit.Dir(t), "starts")
 	running := job(t, host, "exec", "--credential", "one", "--credential", "two", "--restart-on-change", "--",
-		"sh", "-c", `echo "$ONE_PASSWORD $TWO_PASSWORD" >>`+starts+`; echo "told $ONE_PASSWORD first-one"; trap 'exit 9' TERM; while :; do sleep 0.05; done`)
+		"sh", "-c", `trap 'exit 9' TERM; echo "told $ONE_PASSWORD first-one"; echo "$ONE_PASSWORD $TWO_PASSWORD" >>`+starts+`; while :; do sleep 0.05; done`)
 	holds := func(want string) {
 		t.Helper()
 		kit.Eventually(t, kit.Patience, "starts are "+want, func() bool {
@@ -49,8 +49,17 @@ func TestExecRestartsOnChange(t *testing.T) {
 	if reads := admin.Audit(t, "--action", "credential.read", "--credential", "two"); len(reads) != 1 {
 		t.Errorf("waiting counts as reading: %+v", reads)
 	}
+	// The agent hears of both at the same time, however long the commands take.
+	signal := func(s syscall.Signal) {
+		t.Helper()
+		if err := syscall.Kill(host.Pid(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signal(syscall.SIGSTOP)
 	setPassword(t, admin, "one", "second-one")
 	setPassword(t, admin, "two", "second-two")
+	signal(syscall.SIGCONT)
 	holds("first-one first-two\nsecond-one second-two\n")
 	admin.Do(t, "grant", "revoke", "both")
 	kit.Eventually(t, kit.Patience, "the refusal is told", func() bool {

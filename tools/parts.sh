@@ -45,12 +45,23 @@ install() {
 		printf '#!/bin/sh\nexit 101\n' >$quiet
 		chmod 755 $quiet
 	fi
-	# shellcheck disable=SC2086 # a list of packages is meant to be split
-	if ! { apt-get update && apt-get install -y --no-install-recommends $packages; } >"$log" 2>&1; then
+	if ! thrice apt "$packages" >"$log" 2>&1; then
 		cat "$log" >&2
 		echo "could not install$packages" >&2
 		exit 1
 	fi
+}
+
+apt() {
+	# shellcheck disable=SC2086 # a list of packages is meant to be split
+	apt-get update && apt-get install -y --no-install-recommends $1
+}
+
+npm_ci() { (cd bin/npm.partial && npm ci --ignore-scripts --no-audit --no-fund); }
+
+# thrice runs what downloads, and again where it fails: one download of many may.
+thrice() {
+	"$@" || { sleep 5 && "$@"; } || { sleep 15 && "$@"; }
 }
 
 # install_npm installs into bin/npm what test/npm names, unless that is there; it runs nothing of what it installs.
@@ -60,7 +71,7 @@ install_npm() {
 	rm -rf bin/npm bin/npm.partial
 	mkdir -p bin/npm.partial
 	cp test/npm/package.json test/npm/package-lock.json bin/npm.partial
-	if ! (cd bin/npm.partial && npm ci --ignore-scripts --no-audit --no-fund) >"$log" 2>&1; then
+	if ! thrice npm_ci >"$log" 2>&1; then
 		cat "$log" >&2
 		echo "could not install what test/npm names" >&2
 		exit 1

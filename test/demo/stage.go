@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // A stage is the demo's folder, the daemons that run on it and the environment in which commands are typed.
 type stage struct {

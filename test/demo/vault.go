@@ -1,10 +1,13 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // makeVault keeps what init tells once: the fingerprint for the commands, the password in a file for login.
@@ -50,7 +53,24 @@ func (s *stage) startAgent() error {
 	}
 	s.host = ready["host"]
 	s.env = append(s.env, "STRONGROOM_SOCKET="+socket)
-	return nil
+	return s.awaitConnection()
+}
+
+// awaitConnection asks the agent until it has its server: a job of before would be turned away for another reason.
+func (s *stage) awaitConnection() error {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		cmd := exec.CommandContext(s.ctx, filepath.Join(s.bin, "strongroom-agent"), "status", "--json")
+		cmd.Env, cmd.SysProcAttr = s.environment(), attributes()
+		out, err := cmd.Output()
+		var status struct{ Connected bool }
+		if err == nil && json.Unmarshal(out, &status) == nil && status.Connected {
+			return nil
+		}
+		if s.ctx.Err() != nil {
+			return s.ctx.Err()
+		}
+	}
+	return fmt.Errorf("the agent is not connected after %v", patience)
 }
 
 // writeEnvironment leaves a file that a second terminal reads to type commands here.

@@ -38,7 +38,7 @@ func PlainBin(t testing.TB) string {
 	return dir
 }
 
-// A Fleet is many agents in one process, on this machine's own network.
+// A Fleet is many agents in one process.
 type Fleet struct {
 	*Process
 	Size int
@@ -48,6 +48,11 @@ type Fleet struct {
 // NewFleet begins to enrol and start agents.
 func (s *Server) NewFleet(t testing.TB, size int, labels ...string) *Fleet {
 	t.Helper()
+	return s.newFleet(t, Command{Plain: true}, size, labels)
+}
+
+func (s *Server) newFleet(t testing.TB, way Command, size int, labels []string) *Fleet {
+	t.Helper()
 	args := []string{"host", "join-token", "--json", "--uses", strconv.Itoa(size)}
 	for _, label := range labels {
 		args = append(args, "--label", label)
@@ -55,7 +60,7 @@ func (s *Server) NewFleet(t testing.TB, size int, labels ...string) *Fleet {
 	var made struct{ Join string }
 	s.Admin.Do(t, args...).JSON(t, &made)
 	f := &Fleet{Size: size, dir: Dir(t)}
-	f.Process = Command{Plain: true}.Start(t, "fleet", "-dir", f.dir, "-n", strconv.Itoa(size), "-join", File(t, made.Join))
+	f.Process = way.Start(t, "fleet", "-dir", f.dir, "-n", strconv.Itoa(size), "-join", File(t, made.Join))
 	return f
 }
 

@@ -17,7 +17,7 @@ import (
 
 // Patience is how long anything may take that has no deadline of its own. It is long because the race detector and
 // two cores make everything slow, and it is only ever waited out by a test that fails.
-const Patience = 30 * time.Second
+const Patience = 2 * time.Minute
 
 // Race says whether tests and programs are built with the race detector, which takes memory of its own.
 const Race = race

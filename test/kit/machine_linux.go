@@ -88,16 +88,24 @@ func debian(t testing.TB) string {
 	}
 	t.Log("making a small Debian, once")
 	partial := root + ".partial"
-	if err := os.RemoveAll(partial); err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), debianTime)
 	defer cancel()
-	made := exec.CommandContext(ctx, part(t, "debootstrap"), "--variant=minbase",
-		"--include=systemd,systemd-sysv,dbus,libpam-systemd", "bookworm", partial)
-	made.WaitDelay = time.Second
-	if out, err := made.CombinedOutput(); err != nil {
-		t.Fatalf("debootstrap: %v\n%s", err, out)
+	for attempt := 1; ; attempt++ { // one download of many may fail
+		if err := os.RemoveAll(partial); err != nil {
+			t.Fatal(err)
+		}
+		made := exec.CommandContext(ctx, part(t, "debootstrap"), "--variant=minbase",
+			"--include=systemd,systemd-sysv,dbus,libpam-systemd", "bookworm", partial)
+		made.WaitDelay = time.Second
+		out, err := made.CombinedOutput()
+		if err == nil {
+			break
+		}
+		if attempt == 3 || ctx.Err() != nil {
+			t.Fatalf("debootstrap: %v\n%s", err, out)
+		}
+		t.Logf("debootstrap, once more: %v", err)
+		time.Sleep(5 * time.Second)
 	}
 	if err := os.Rename(partial, root); err != nil {
 		t.Fatal(err)

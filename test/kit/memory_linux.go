@@ -6,10 +6,13 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"unicode/utf8"
 )
@@ -58,21 +61,32 @@ func Names(residues []Residue) []string {
 	return slices.Compact(names)
 }
 
-// Memory searches all memory of a process that it may read and that has contents.
+// Memory searches all memory of a process that it may read and that has contents. Of a process that is gone it reads 0
+// bytes.
 func Memory(t testing.TB, pid int, secrets ...Secret) Scan {
 	t.Helper()
 	NeedRoot(t)
 	w := wantedOf(secrets)
+	gone := func(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) }
 	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps", pid))
+	if gone(err) {
+		return Scan{}
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	memory, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
+	if gone(err) {
+		return Scan{}
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer memory.Close()
 	pages, err := os.Open(fmt.Sprintf("/proc/%d/pagemap", pid))
+	if gone(err) {
+		return Scan{}
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +121,9 @@ func Search(t testing.TB, file string, secrets ...Secret) Scan {
 	}
 	var out Scan
 	m := mapping{high: uint64(info.Size()), line: file}
-	m.chunks(f, 0, m.high, wantedOf(secrets), &out)
+	if !m.chunks(f, 0, m.high, wantedOf(secrets), &out) {
+		out.Unread = append(out.Unread, m.line)
+	}
 	return out
 }
 
@@ -155,14 +171,11 @@ func (m mapping) search(memory, pages *os.File, w *wanted, out *Scan) {
 	}
 }
 
-// chunks searches a stretch in pieces that overlap. It is false where a part cannot be read.
+// chunks searches a stretch in pieces that overlap, to the first byte that cannot be read: where there is one it is false.
 func (m mapping) chunks(from *os.File, low, high uint64, w *wanted, out *Scan) bool {
 	chunk := make([]byte, min(1<<20, high-low))
 	for at := low; at < high; at += uint64(len(chunk)) - w.longest {
 		n, err := from.ReadAt(chunk[:min(uint64(len(chunk)), high-at)], int64(at))
-		if err != nil && n == 0 {
-			return false
-		}
 		out.Bytes += n
 		w.find(chunk[:n], func(i int, p piece) {
 			r := Residue{p.secret, p.form, at + uint64(i), m.line}
@@ -172,6 +185,9 @@ func (m mapping) chunks(from *os.File, low, high uint64, w *wanted, out *Scan) b
 				out.Found = append(out.Found, r)
 			}
 		})
+		if err != nil {
+			return false
+		}
 		if at+uint64(n) >= high || uint64(len(chunk)) <= w.longest {
 			break
 		}

@@ -57,7 +57,19 @@ func NewNetwork(t testing.TB) *Network {
 // NewServer starts a server at the server's end; its admin is there too.
 func (n *Network) NewServer(t testing.TB) *Server {
 	t.Helper()
-	return n.Server.Way(Command{}).newServerAt(t, net.JoinHostPort(serverAddress, "7443"), "127.0.0.1:8443")
+	return n.NewServerInWay(t, Command{})
+}
+
+// NewServerInWay does so in the command's way.
+func (n *Network) NewServerInWay(t testing.TB, c Command) *Server {
+	t.Helper()
+	return n.Server.Way(c).newServerAt(t, net.JoinHostPort(serverAddress, "7443"), "127.0.0.1:8443")
+}
+
+// NewFleet begins to enrol and start agents at the hosts' end.
+func (n *Network) NewFleet(t testing.TB, s *Server, size int, labels ...string) *Fleet {
+	t.Helper()
+	return s.newFleet(t, n.Hosts.Way(Command{Plain: true}), size, labels)
 }
 
 // Enroll joins a new host at the hosts' end, starts its agent and returns once that is connected.
@@ -116,7 +128,7 @@ func (n *Namespace) path() string { return fmt.Sprintf("/proc/%d/ns/net", n.hold
 
 // Way gives a command that does the same in the namespace.
 func (n *Namespace) Way(c Command) Command {
-	c.Through = []string{n.enter, "--net=" + n.path(), "--"}
+	c.Through = append([]string{n.enter, "--net=" + n.path(), "--"}, c.Through...)
 	return c
 }
 
@@ -149,6 +161,20 @@ func (n *Namespace) Reaches(t testing.TB, address string) bool {
 	// it has started.
 	dial := n.Way(Command{Program: part(t, "timeout")}).Run(t, "1", "bash", "-c", "exec 3<>/dev/tcp/"+host+"/"+port)
 	return dial.Code == 0
+}
+
+// SaysNothing connects to an address from inside, so many times, and waits until the other side has closed all of that.
+func (n *Namespace) SaysNothing(t testing.TB, address string, times int) {
+	t.Helper()
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Error(err)
+	}
+	const script = `for ((i = 0; i < $3; i++)); do exec {fd}<>/dev/tcp/$1/$2 || exit; fds+=($fd); done; for fd in ${fds[@]}; do read -r -u $fd; done; exit 0`
+	r := n.Way(Command{Program: part(t, "bash")}).Run(t, "-c", script, "bash", host, port, fmt.Sprint(times))
+	if r.Code != 0 {
+		t.Errorf("%d silent connections: %d, %s", times, r.Code, r.Stderr)
+	}
 }
 
 // part finds a program of the system; tools/parts.sh has installed it.

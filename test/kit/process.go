@@ -141,7 +141,7 @@ func (p *Process) AwaitEnd() *os.ProcessState {
 	return p.cmd.ProcessState
 }
 
-// Stop ends the process as a service manager does; it has 5 seconds and must exit with 0.
+// Stop ends the process as a service manager does; it must exit with 0.
 func (p *Process) Stop() {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -149,9 +149,9 @@ func (p *Process) Stop() {
 	}
 	select {
 	case <-p.ended:
-	case <-time.After(5 * time.Second):
+	case <-time.After(Patience):
 		p.Kill()
-		p.t.Fatalf("%s still ran 5 s after SIGTERM:\n%s", p.cmd.Path, p.Output())
+		p.t.Fatalf("%s still ran %v after SIGTERM:\n%s", p.cmd.Path, Patience, p.Output())
 	}
 	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
 		p.t.Fatalf("%s ended with %d after SIGTERM:\n%s", p.cmd.Path, code, p.Output())

@@ -42,7 +42,7 @@ func (m *Mount) mount() (err error) {
 }
 
 // Cut is a power cut, after which the disk is mounted again with what Disk.Cut leaves. Whoever has files open in it
-// must have been killed before; it waits 5 s for the kernel to let go of them.
+// must have been killed before; it waits a minute for the kernel to let go of them.
 func (m *Mount) Cut(random *rand.Rand) error {
 	if err := m.Close(); err != nil {
 		return err
@@ -53,7 +53,7 @@ func (m *Mount) Cut(random *rand.Rand) error {
 
 // Close unmounts the disk.
 func (m *Mount) Close() (err error) {
-	for range 500 {
+	for range 6000 {
 		if err = m.server.Unmount(); !errors.Is(err, syscall.EBUSY) {
 			break
 		}
