@@ -18,8 +18,9 @@ WINDOWS  := GOOS=windows GOEXPERIMENT= CGO_ENABLED=0
 WHOLE := ./test ./server
 RACED := KillAnywhere|Refusals|JoinTokenWorksOnce|SlotsWhileServing|RekeyWhileServing|BackupAndRestore|SealedServer|WhatDoesNotOpen
 
+# No debugger looks at tests: without its tables (-w) they link in half the time.
 # The primitives of cryptography share nothing between goroutines; with the detector in them, most of all time is theirs.
-RACE := -race -gcflags=golang.org/x/crypto/...=-race=false -gcflags=crypto/internal/...=-race=false
+RACE := -race -ldflags=-w -gcflags=golang.org/x/crypto/...=-race=false -gcflags=crypto/internal/...=-race=false
 
 .PHONY: help demo build test vet lint house generate generate-check fuzz bench clean
 
@@ -39,7 +40,7 @@ test: ## everything: lint, generated code, all tests with the race detector; ins
 	@$(MAKE) --no-print-directory lint generate-check
 	go test $(RACE) -shuffle=on -timeout 15m $$(go list ./... | grep -vxF "$$(go list $(WHOLE))")
 	go test -run '^Test(WhatGoKeeps|NoResidueOutsideTheArena|DoErases)$$' ./shared/secret # memory without the detector's
-	go test -shuffle=on -parallel 4 -timeout 20m $(WHOLE) # many of them wait
+	go test -ldflags=-w -shuffle=on -parallel 4 -timeout 20m $(WHOLE) # many of them wait
 	go test $(RACE) -timeout 10m -run '^Test($(RACED))$$' $(WHOLE)
 
 vet: lint house ## gofmt, go vet and staticcheck for Linux and Windows, the rules of the house
@@ -62,7 +63,7 @@ generate-check: $(TOOLS) ## fails where the committed wire code is not what gene
 	@tools/parts.sh protoc
 	@tools/generate-check.sh
 
-fuzz: ## every fuzz target for 20 seconds each (FUZZTIME=5m: longer)
+fuzz: ## every fuzz target for 20 seconds each, and a random history of the vault (FUZZTIME=5m: longer)
 	@tools/fuzz.sh $(or $(FUZZTIME),20s)
 
 ifdef MICRO

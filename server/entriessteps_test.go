@@ -105,7 +105,7 @@ func (e *every) requests(host string) {
 	ctx, c := e.t.Context(), e.admin
 	must(c.AddUser(ctx, "olga", "developer", e.text("Ember-fjord-glacier-12"), nil))(e.t)
 	olga := e.login("olga", "Ember-fjord-glacier-12")
-	must(c.AddCredential(ctx, api.CredentialAdd{Name: "admin/payroll", Requestable: true}, api.Values{
+	must(c.AddCredential(ctx, api.CredentialAdd{Name: "admin/payroll", Requestable: true, Tags: map[string]string{everyCanary: "x"}}, api.Values{
 		Variables: map[string]*secret.Buffer{"iban": e.text("x")}, Masked: map[string]*secret.Buffer{"pin": e.text(everyCanary)},
 	}))(e.t)
 	must(c.AddGrant(ctx, api.GrantRule{Name: "mine", Credentials: []string{"admin/payroll"}, AnyHost: true}))(e.t)

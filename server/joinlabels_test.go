@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,7 +16,9 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/strongroom/strongroom/server/internal/audit"
+	"github.com/strongroom/strongroom/server/internal/fleet"
 	"github.com/strongroom/strongroom/server/internal/people"
+	"github.com/strongroom/strongroom/server/internal/roomtest"
 	"github.com/strongroom/strongroom/server/internal/setting"
 	"github.com/strongroom/strongroom/server/internal/vault"
 	"github.com/strongroom/strongroom/shared/credential"
@@ -109,6 +112,17 @@ func (j *joining) wantRefused(who, token string) {
 	}
 }
 
+// crm is what grants give.
+func (j *joining) crm() *vault.Vault {
+	j.t.Helper()
+	rooms := j.server.credentials.Load()
+	value := credential.Value{"token": must(j.server.arena.From([]byte("value-of-crm")))(j.t)}
+	defer value.Wipe()
+	must(rooms.Add(j.t.Context(), tamperer, "crm", vault.Change{Application: "generic-rest", AuthType: credential.AccessToken,
+		Fields: map[string]string{"url": "https://crm.example.com"}, Value: value}))(j.t)
+	return rooms
+}
+
 // A grant that comes to go by a label does not reach hosts that join later with an older token of somebody who may not
 // grant.
 func TestLabelsAreJudgedAtJoin(t *testing.T) {
@@ -131,11 +145,7 @@ func TestLabelsAreJudgedAtJoin(t *testing.T) {
 	early := j.key()
 	joined := must(j.join(fleetManager, early))(t)
 
-	rooms := j.server.credentials.Load()
-	value := credential.Value{"token": must(j.server.arena.From([]byte("value-of-crm")))(t)}
-	defer value.Wipe()
-	must(rooms.Add(t.Context(), tamperer, "crm", vault.Change{Application: "generic-rest", AuthType: credential.AccessToken,
-		Fields: map[string]string{"url": "https://crm.example.com"}, Value: value}))(t)
+	rooms := j.crm()
 	must(rooms.AddGrant(t.Context(), tamperer, grant.Grant{Name: "anywhere", Credentials: []string{"crm"}, AnyHost: true}))(t)
 	must(rooms.AddGrant(t.Context(), tamperer, grant.Grant{Name: "by-role", Credentials: []string{"crm"}, HostLabels: []string{"role=etl"}}))(t)
 	j.role("promoted", "admin")
@@ -159,4 +169,63 @@ func TestLabelsAreJudgedAtJoin(t *testing.T) {
 	}
 	j.role("fleet", "admin") // the use is left that was refused
 	j.wantJoined("the same one, promoted since", fleetManager)
+}
+
+// A grant that is made while a host joins with labels that were judged already waits until the host is stored: it reaches
+// no host that its maker could not see.
+func TestGrantsWaitForWhoJoins(t *testing.T) {
+	t.Parallel()
+	j := newJoining(t)
+	rooms, hosts := j.crm(), j.server.rooms.fleet
+	token := j.token("fleet", "fleet-manager", map[string]string{"role": "etl"}, 1)
+	var granted <-chan struct{}
+	var seen []string // by whoever made the grant, by the time that it is made
+	judge := judgeJoins(j.people, rooms)
+	hosts.JudgeJoins(func(maker string, labels map[string]string, store func(widened string) error) error {
+		return judge(maker, labels, func(widened string) error {
+			granted = roomtest.Meanwhile(t, "vault.(*Vault).AddGrant", func() {
+				g, err := rooms.AddGrant(t.Context(), tamperer, grant.Grant{Name: "by-role", Credentials: []string{"crm"}, HostLabels: []string{"role=etl"}})
+				if err != nil {
+					t.Error(err)
+				}
+				for _, h := range hosts.List() {
+					if g.Reaches(h.Caller()) {
+						seen = append(seen, h.ID)
+					}
+				}
+			})
+			return store(widened)
+		})
+	})
+	host := must(j.join(token, j.key()))(t)
+	<-granted
+	if want := []string{host}; !slices.Equal(seen, want) {
+		t.Errorf("whoever made the grant saw %q, and it reaches %q", seen, want)
+	}
+}
+
+// A host joins with labels of somebody who may not grant, and at the same time a grant is made that goes by them: the host
+// is refused, or whoever makes the grant sees it.
+func TestGrantsWhileHostsJoin(t *testing.T) {
+	t.Parallel()
+	const rounds = 40
+	j := newJoining(t)
+	rooms, hosts := j.crm(), j.server.rooms.fleet
+	token := j.token("fleet", "fleet-manager", map[string]string{"role": "etl"}, rounds)
+	for range rounds {
+		key, joined := j.key(), make(chan string, 1)
+		go func() {
+			host, _ := j.join(token, key)
+			joined <- host
+		}()
+		g := must(rooms.AddGrant(t.Context(), tamperer, grant.Grant{Name: "by-role", Credentials: []string{"crm"}, HostLabels: []string{"role=etl"}}))(t)
+		seen := hosts.List()
+		host := <-joined
+		if host != "" && !slices.ContainsFunc(seen, func(h fleet.Host) bool { return h.ID == host && g.Reaches(h.Caller()) }) {
+			t.Errorf("host %s joined unseen", host)
+		}
+		if err := rooms.RevokeGrant(t.Context(), tamperer, "by-role"); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -188,10 +188,7 @@ func (s *Server) build(ctx context.Context, r *rooms, root *secret.Buffer, entry
 	}
 	credentials.IssueWith(r.fleet)
 	persons := people.New(r.barrier, s.log, settings, time.Now)
-	r.fleet.JudgeJoins(func(maker string, labels map[string]string) (string, error) {
-		who, err := persons.Person(maker)
-		return credentials.WidenedBy(who, labels), err
-	})
+	r.fleet.JudgeJoins(judgeJoins(persons, credentials))
 	s.credentials.Store(credentials)
 	if err := credentials.Tidy(ctx); err != nil {
 		return err
@@ -224,6 +221,19 @@ func (s *Server) build(ctx context.Context, r *rooms, root *secret.Buffer, entry
 		AgentsAddress: agentsAddress(r.agents.Addr(), s.console.Load()),
 	})
 	return nil
+}
+
+// judgeJoins judges the labels of hosts that join by the people and the grants that there are.
+func judgeJoins(persons *people.People, credentials *vault.Vault) fleet.LabelJudge {
+	return func(maker string, labels map[string]string, store func(widened string) error) error {
+		return credentials.HoldGrants(func() error {
+			who, err := persons.Person(maker)
+			if err != nil {
+				return err
+			}
+			return store(credentials.WidenedBy(who, labels))
+		})
+	}
 }
 
 // drop seals: requests first, then agents, then the keys.

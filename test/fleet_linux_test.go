@@ -50,12 +50,24 @@ func TestServerRestartLosesNoLease(t *testing.T) {
 			}
 		})
 	}
-	killed := time.Now()
-	server.Kill()
-	kit.Eventually(t, kit.Patience, "a job is told that its value is stale", func() bool { return stale.Load() > 0 })
-	server.Start(t)
-	started := time.Now()
-	took := allConnected(t, fleet, killed, kit.Patience)
+	for attempt := 1; ; attempt++ {
+		killed := time.Now()
+		server.Kill()
+		before := stale.Load()
+		kit.Eventually(t, kit.Patience, "a job is told that its value is stale", func() bool { return stale.Load() > before })
+		server.Start(t)
+		away := time.Since(killed)
+		took := allConnected(t, fleet, killed, kit.Patience)[agents-1].Sub(killed) - away
+		t.Logf("server away for %v; all %d agents back %v after it served", away.Round(time.Millisecond), agents, took.Round(time.Millisecond))
+		// The longer they have tried in vain the longer they wait.
+		if took <= 10*time.Second+away {
+			break
+		}
+		if attempt == 3 {
+			t.Errorf("each time the last agent was back later than 10 s and as long as the server had been away")
+			break
+		}
+	}
 	for i := range jobs {
 		if s, err := jobs[i].Status(t.Context()); err != nil || s.Leases != 1 || !s.Connected {
 			t.Errorf("agent %d afterwards: %+v, %v; want it connected, with its lease", i, s, err)
@@ -63,10 +75,9 @@ func TestServerRestartLosesNoLease(t *testing.T) {
 	}
 	close(over)
 	working.Wait()
-	t.Logf("server away for %v; all %d agents back %v after it served; %d reads meanwhile, %d of them stale, none failed",
-		started.Sub(killed).Round(time.Millisecond), agents, took[len(took)-1].Sub(started).Round(time.Millisecond), reads.Load(), stale.Load())
+	t.Logf("%d reads, %d of them stale", reads.Load(), stale.Load())
 	if leased := countLeased(t, server.Admin); leased != agents {
-		t.Errorf("the log has %d leases, want %d: one for each agent and none for the restart", leased, agents)
+		t.Errorf("the log has %d leases, want %d: one for each agent and none for a restart", leased, agents)
 	}
 }
 
@@ -131,7 +142,7 @@ func allConnected(t *testing.T, f *kit.Fleet, since time.Time, limit time.Durati
 
 // 500 agents that lost their server for a minute, which was killed, and then the network to it cut, come back without help:
 // each waits at most 15 s, no two in step. The server lets them in under the bound of its connections, of which strangers
-// who say nothing would have all, and answers people and jobs meanwhile.
+// who say nothing would have all, and answers every person and job meanwhile, most within 5 s.
 func TestManyAgentsReturn(t *testing.T) {
 	t.Parallel()
 	const agents, strangers, away = 500, 700, time.Minute

@@ -22,7 +22,8 @@ func newCanary() string {
 }
 
 // clean scans until nothing is found outside the arena: an object that was dropped keeps its bytes until the
-// collection, which comes within a second or so. With wiped nothing may be left within the arena either.
+// collection, which begins within a second or so where the machine has time for it (TestSweep). With wiped nothing may be
+// left within the arena either.
 func clean(t *testing.T, when string, p *kit.Process, wiped bool, secrets ...kit.Secret) {
 	t.Helper()
 	var first, s kit.Scan

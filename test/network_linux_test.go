@@ -2,6 +2,7 @@ package test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -11,7 +12,8 @@ import (
 	"github.com/strongroom/strongroom/test/kit"
 )
 
-// An agent starts without its server and says what is wrong; it needs no help when the network comes back.
+// An agent starts without its server and says what is wrong; it needs no help when the network comes back. How fast that is
+// on a machine that stands still now and then shows in one of three attempts; TestComesBack has it in a time of its own.
 func TestStartsWithoutServer(t *testing.T) {
 	t.Parallel()
 	network := kit.NewNetwork(t)
@@ -21,36 +23,51 @@ func TestStartsWithoutServer(t *testing.T) {
 	server.Admin.Do(t, "grant", "add", "nightly", "--credential", "crm", "--host", host.Host)
 	host.Stop()
 	for _, c := range []struct {
-		what      string
-		cut, mend func()
-		lasts     time.Duration // longer than the first attempt to connect takes
+		what         string
+		cut, mend    func()
+		lasts, limit time.Duration // lasts is longer than the first attempt to connect takes
 	}{
-		{"link down", func() { network.Hosts.Down(t) }, func() { network.Hosts.Up(t) }, 3 * time.Second},
-		{"packets vanish", func() { network.Cut(t, kit.ToServer) }, func() { network.Mend(t, kit.ToServer) }, 12 * time.Second},
+		{"link down", func() { network.Hosts.Down(t) }, func() { network.Hosts.Up(t) }, 3 * time.Second, 10 * time.Second},
+		{"packets vanish", func() { network.Cut(t, kit.ToServer) }, func() { network.Mend(t, kit.ToServer) }, 12 * time.Second, 15 * time.Second},
 	} {
-		c.cut()
-		if network.Hosts.Reaches(t, server.Agents) {
-			t.Fatalf("%s: the network is not cut", c.what)
+		for attempt := 1; ; attempt++ {
+			c.cut()
+			if network.Hosts.Reaches(t, server.Agents) {
+				t.Fatalf("%s: the network is not cut", c.what)
+			}
+			told := startWithoutServer(t, host, c.lasts)
+			t.Logf("%s: why: %s", c.what, host.Status(t).Why)
+			c.mend()
+			mended := time.Now()
+			kit.Eventually(t, kit.Patience, c.what+": the agent is connected again", func() bool { return host.Status(t).Connected })
+			back := time.Since(mended)
+			t.Logf("%s: jobs were told after %v in the median, the agent connected %v after the network came back", c.what, told, back)
+			password(t, host.Run(t, "get", "crm", "--field", "password"), "the secret")
+			host.Stop()
+			if told <= 3*time.Second && back <= c.limit {
+				break
+			}
+			if attempt == 3 {
+				t.Errorf("%s: each time jobs were told after more than 3 s, or the agent connected more than %v after the network came back", c.what, c.limit)
+				break
+			}
 		}
-		began := time.Now()
-		host.Start(t)
-		t.Logf("%s: serves its jobs after %v", c.what, time.Since(began).Round(time.Millisecond))
-		fastest := kit.Patience
-		for asked := 0; asked < 5 || time.Since(began) < c.lasts; asked++ {
-			fastest = min(fastest, sayNotReachable(t, host))
-			time.Sleep(500 * time.Millisecond)
-		}
-		if fastest > 3*time.Second {
-			t.Errorf("%s: jobs were told after %v or more", c.what, fastest)
-		}
-		t.Logf("%s: why: %s", c.what, host.Status(t).Why)
-		c.mend()
-		mended := time.Now()
-		kit.Eventually(t, kit.Patience, c.what+": the agent is connected again", func() bool { return host.Status(t).Connected })
-		t.Logf("%s: connected %v after the network came back", c.what, time.Since(mended).Round(time.Millisecond))
-		password(t, host.Run(t, "get", "crm", "--field", "password"), "the secret")
-		host.Stop()
 	}
+}
+
+// startWithoutServer starts an agent and asks it for a while. It gives how long its jobs were told nothing, in the median.
+func startWithoutServer(t *testing.T, host *kit.Agent, lasts time.Duration) time.Duration {
+	t.Helper()
+	began := time.Now()
+	host.Start(t)
+	t.Logf("serves its jobs after %v", time.Since(began).Round(time.Millisecond))
+	var took []time.Duration
+	for len(took) < 5 || time.Since(began) < lasts {
+		took = append(took, sayNotReachable(t, host))
+		time.Sleep(500 * time.Millisecond)
+	}
+	slices.Sort(took)
+	return took[len(took)/2]
 }
 
 // sayNotReachable: neither the agent's status nor a job's command pretends. It gives how long the job was told nothing.
@@ -94,7 +111,8 @@ func TestLeaseEndsWithoutServer(t *testing.T) {
 			host := network.Enroll(t, server)
 			ends := []leaseEnd{
 				{name: "own-time", flags: []string{"--ttl", "3s"}, lasts: 3 * time.Second},
-				{name: "offline-time", flags: []string{"--ttl", "3s", "--offline", "12s"}, lasts: 12 * time.Second},
+				// An agent that stands still at the cut hears the server's last word when it goes on.
+				{name: "offline-time", flags: []string{"--ttl", "3s", "--offline", "12s"}, lasts: 12 * time.Second, late: 6 * time.Second},
 				{name: "longer-than-offline", flags: []string{"--ttl", "14s", "--offline", "8s"}, lasts: 14 * time.Second},
 			}
 			for _, e := range ends {
@@ -140,6 +158,7 @@ type leaseEnd struct {
 	name  string
 	flags []string
 	lasts time.Duration // from the last contact, as said by hand
+	late  time.Duration // how much later than the cut that may have been
 
 	reads, stale     int
 	served, promised time.Time // when the last read began, and what it said of the lease's end
@@ -171,27 +190,29 @@ func (e *leaseEnd) follow(t *testing.T, job *client.Client, cut time.Time) {
 	}
 }
 
-// check: the last contact was between two moments.
+// check: the last contact was between two moments. A read that began after the end is refused, and one that was over before
+// it is not, however slow the machine is.
 func (e *leaseEnd) check(t *testing.T, from, to time.Time) {
-	const early, late = time.Second, time.Second
+	const clocks = 100 * time.Millisecond // may be set meanwhile
 	t.Logf("%s: %d reads (%d stale), the last began %v before its end, the first in vain was over %v after; it said its end was %v off",
 		e.name, e.reads, e.stale, from.Add(e.lasts).Sub(e.served).Round(time.Millisecond),
 		e.refused.Sub(from.Add(e.lasts)).Round(time.Millisecond), e.promised.Sub(from.Add(e.lasts)).Round(time.Millisecond))
 	switch {
 	case e.refused.IsZero():
 		t.Errorf("%s: served long after its end", e.name)
-	case e.served.After(to.Add(e.lasts + late)):
+	case e.served.After(to.Add(e.lasts + e.late + clocks)):
 		t.Errorf("%s: served %v after its end", e.name, e.served.Sub(to.Add(e.lasts)))
-	case e.refused.Before(from.Add(e.lasts - early)):
+	case e.refused.Before(from.Add(e.lasts - clocks)):
 		t.Errorf("%s: refused %v before its end", e.name, from.Add(e.lasts).Sub(e.refused))
 	}
 }
 
-// A connection that is dead without anybody having said so is noticed by both ends, within 20 s where the machine has time
-// for it and long before TCP would, also where it is dead in one direction alone; one that is merely quiet is kept.
+// A connection that is dead without anybody having said so is noticed by both ends within 20 s, also where it is dead in one
+// direction alone; one that is merely quiet is kept. A machine that stands still for seconds makes the one late and the other
+// dead, so there are three attempts; TestDeadAndQuietConnections and TestDeadAndQuietHosts have a time of their own.
 func TestHalfOpenConnections(t *testing.T) {
 	t.Parallel()
-	const limit, quiet = time.Minute, 20 * time.Second
+	const limit = 20 * time.Second
 	for _, c := range []struct {
 		what string
 		cut  []kit.Direction
@@ -208,14 +229,10 @@ func TestHalfOpenConnections(t *testing.T) {
 			host := network.Enroll(t, server)
 			both := func() bool { return host.Status(t).Connected && shownConnected(t, server.Admin) }
 			kit.Eventually(t, kit.Patience, "host list shows the host as connected", both)
-			for _, to := range c.cut {
-				network.Cut(t, to)
-			}
 			if c.cut == nil {
 				kit.Eventually(t, kit.Patience, "the server is reached", func() bool { return network.Hosts.Reaches(t, server.Agents) })
-				// An end that the machine keeps from its work for five seconds is dead to the other one: not each time.
 				for attempt := 1; ; attempt++ {
-					agent, list := noticed(t, host, server.Admin, quiet)
+					agent, list := noticed(t, host, server.Admin, limit)
 					if agent == 0 && list == 0 {
 						return
 					}
@@ -226,18 +243,29 @@ func TestHalfOpenConnections(t *testing.T) {
 					kit.Eventually(t, kit.Patience, "both are connected again", both)
 				}
 			}
-			if network.Hosts.Reaches(t, server.Agents) {
-				t.Fatal("the network is not cut")
+			for attempt := 1; ; attempt++ {
+				for _, to := range c.cut {
+					network.Cut(t, to)
+				}
+				cut := time.Now()
+				if network.Hosts.Reaches(t, server.Agents) {
+					t.Fatal("the network is not cut")
+				}
+				before := time.Since(cut)
+				agent, list := noticed(t, host, server.Admin, limit-before)
+				t.Logf("noticed by the agent after %v, by the server after %v (0s: not within %v)",
+					agent.Round(time.Millisecond), list.Round(time.Millisecond), limit-before)
+				for _, to := range c.cut {
+					network.Mend(t, to)
+				}
+				kit.Eventually(t, kit.Patience, "both are connected again", both)
+				if agent > 0 && list > 0 {
+					return
+				}
+				if attempt == 3 {
+					t.Fatalf("not noticed within %v each time", limit)
+				}
 			}
-			agent, list := noticed(t, host, server.Admin, limit)
-			if agent == 0 || list == 0 {
-				t.Fatalf("not noticed within %v: agent after %v, server after %v (0 is never)", limit, agent, list)
-			}
-			t.Logf("noticed by the agent after %v, by the server after %v", agent.Round(time.Millisecond), list.Round(time.Millisecond))
-			for _, to := range c.cut {
-				network.Mend(t, to)
-			}
-			kit.Eventually(t, kit.Patience, "both are connected again", both)
 		})
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/strongroom/strongroom/test/kit"
 )
 
-// What is revoked leaves a connected agent's memory within a second of the command's answer, where the machine has time for
-// it: once in five times is enough.
+// What is revoked leaves a connected agent's memory within a second of the command's answer. A machine that has no time for
+// it takes longer, so it is tried up to five times; that nothing waits on the way is TestRevokedGrantIsToldAtOnce's.
 func TestRevokedLeavesMemory(t *testing.T) {
 	t.Parallel()
 	server := kit.NewServer(t)

@@ -125,7 +125,7 @@ func TestUnsealWithShares(t *testing.T) {
 	for range 3 {
 		s.refuses(t, 3, foreign.shares[1], "another vault")
 	}
-	s.refuses(t, 3, s.shares[2], "too many attempts to unseal from this address: try again in ")
+	s.refuses(t, 3, s.shares[2], "too many attempts to unseal: try again in ")
 	s.is(t, true, 2)
 	s.Stop()
 

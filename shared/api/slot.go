@@ -104,11 +104,7 @@ func ReadKeyFile(a *secret.Arena, path string) (*secret.Buffer, error) {
 		return nil, err
 	}
 	digits, ok := bytes.CutPrefix(bytes.TrimRight(text.Reveal(), "\r\n"), []byte(keyFileLine))
-	ok = ok && len(digits) == 2*keyFileSize
-	for _, c := range digits {
-		ok = ok && (c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F')
-	}
-	if !ok {
+	if !ok || len(digits) != 2*keyFileSize || len(bytes.Trim(digits, "0123456789abcdefABCDEF")) > 0 {
 		text.Wipe()
 		return nil, fmt.Errorf("%s is no key file: that is one line, %s and %d hex digits, as strongroom-server init wrote it",
 			path, keyFileLine, 2*keyFileSize)

@@ -36,6 +36,9 @@ func ParseChain(field, text string) (Chain, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w field %s: certificate %d cannot be read", ErrInvalid, field, len(chain)+1)
 		}
+		if n := rsaBits(c.PublicKey); n > maxRSA { // before any signature is verified with it
+			return nil, fmt.Errorf("%w field %s: certificate %d is for a key of RSA with %d bits; at most %d are accepted", ErrInvalid, field, len(chain)+1, n, maxRSA)
+		}
 		if chain = append(chain, c); len(chain) > maxChain {
 			return nil, fmt.Errorf("%w field %s: more than %d certificates", ErrInvalid, field, maxChain)
 		}

@@ -1,7 +1,12 @@
 package credential
 
 import (
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +82,29 @@ func vouched(t testing.TB, dir string) {
 		tool(t, dir, "openssl", "req", "-new", "-key", v.key+".key", "-subj", v.subject, "-out", v.name+".csr")
 		tool(t, dir, "openssl", "x509", "-req", "-in", v.name+".csr", "-CA", v.by+".pem", "-CAkey", v.by+".key", "-CAcreateserial",
 			"-days", "30", "-extfile", "ca.ext", "-out", v.name+".pem")
+	}
+}
+
+// One signature by a very long key takes seconds: nobody gets as far as that.
+func TestChainOfLongKeys(t *testing.T) {
+	t.Parallel()
+	for bits, want := range map[uint]string{
+		8192: "", 8193: "invalid field certificate: certificate 1 is for a key of RSA with 8193 bits; at most 8192 are accepted",
+	} {
+		long := new(big.Int).SetBit(big.NewInt(1), int(bits)-1, 1)
+		_, signer, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+		der, err := x509.CreateCertificate(nil, template, template, &rsa.PublicKey{N: long, E: 65537}, signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = ParseChain("certificate", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+		if want == "" && err != nil || want != "" && (err == nil || err.Error() != want) {
+			t.Errorf("%d bits: %v, want %q", bits, err, want)
+		}
 	}
 }
 

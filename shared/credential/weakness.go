@@ -16,6 +16,17 @@ import (
 // minRSA is the shortest RSA key that is accepted, in bits (NIST SP 800-131A).
 const minRSA = 2048
 
+// maxRSA bounds what verifying a signature costs, which grows with the square of the bits: as in crypto/tls, 8192.
+const maxRSA = 8192
+
+// rsaBits is the length of an RSA key; 0: it is of another kind.
+func rsaBits(key crypto.PublicKey) int {
+	if key, ok := key.(*rsa.PublicKey); ok {
+		return key.N.BitLen()
+	}
+	return 0
+}
+
 const weakDSA = "DSA; RSA, ECDSA and Ed25519 are accepted"
 
 // isDSA recognises a DSA key in PKCS#8, which Go's parser does not read at all.

@@ -16,7 +16,8 @@ import (
 type Hit struct{ Canary, Form, File string }
 
 // Find searches folders for canaries: in the names and the bytes of all files, plain, as hex, and as base64 however the
-// canary lies in what was encoded. Daemons may be at work in the folders: what is gone when its turn comes is no fault. Canaries need 6 bytes or more, or base64 leaves too little of them to look for.
+// canary lies in what was encoded. Daemons may be at work in the folders: what is gone when its turn comes is no fault.
+// Canaries need 6 bytes or more, or base64 leaves too little of them to look for.
 func Find(t testing.TB, canaries []string, dirs ...string) []Hit {
 	t.Helper()
 	var hits []Hit

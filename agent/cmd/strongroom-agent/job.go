@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -105,18 +106,14 @@ func renewedToken(path string, read func(path string) (string, error)) (token st
 }
 
 func tokenIn(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", unreadable(err)
-	}
-	if !info.Mode().IsRegular() { // opening a pipe would wait for somebody who writes to it
-		return "", cli.Usagef("it cannot be read: it is no plain file anymore")
-	}
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe would wait for somebody who writes to it
 	if err != nil {
 		return "", unreadable(err)
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return "", cli.Usagef("it cannot be read: it is no plain file anymore")
+	}
 	return readToken(f)
 }
 

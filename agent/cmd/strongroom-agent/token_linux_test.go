@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/strongroom/strongroom/agent/internal/deliver"
 )
 
 const (
@@ -145,6 +148,24 @@ func TestRenewedTokenIsMasked(t *testing.T) {
 	}
 	s.signal(syscall.SIGTERM)
 	s.ends(143)
+}
+
+// However often a token is renewed, a value that another took the place of stays masked, and so does the newest token.
+func TestRenewedTokensDisplaceNoValue(t *testing.T) {
+	t.Parallel()
+	h := &holdings{known: deliver.NewRedactor([][]byte{[]byte("former-value")}), renewed: make(chan struct{}, 1)}
+	newest := ""
+	for i := range 200 {
+		newest = fmt.Sprintf("eyJ%04d.%s.c2ln", i, strings.Repeat("b", 1200))
+		h.learn(newest)
+		h.redactor()
+	}
+	var out bytes.Buffer
+	w := h.redactor().Writer(&out)
+	fmt.Fprintf(w, "former-value %s end", newest)
+	if err := w.Close(); err != nil || out.String() != "*** *** end" {
+		t.Errorf("%v: %.100q, want both masked", err, out.String())
+	}
 }
 
 // While there is no token to show, the command goes on, people are told once, and it is tried again.

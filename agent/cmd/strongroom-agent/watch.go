@@ -19,6 +19,8 @@ const (
 	together = time.Second
 	// barred is how long after a refusal the agent is asked again.
 	barred = 10 * time.Second
+	// keptTokens is how many of the job's tokens are masked: the newest, and others that have hardly ended.
+	keptTokens = 4
 )
 
 // holdings are the credentials that a command was given, by reference.
@@ -29,10 +31,10 @@ type holdings struct {
 	known  *deliver.Redactor // of what is held, and of what was
 
 	inherited []byte        // the job's token that is the command's as well
-	renewed   chan struct{} // there are tokens that known has not
+	renewed   chan struct{} // there is a token that no redactor has yet
 
 	mu      sync.Mutex
-	tokens  [][]byte        // of the job: the one that is shown, and before it others that known may not have
+	tokens  [][]byte        // of the job, the one that is shown last
 	refused map[string]bool // people were told
 }
 
@@ -60,6 +62,7 @@ func (h *holdings) learn(token string) {
 		return
 	}
 	h.tokens = append(h.tokens, []byte(token))
+	h.tokens = h.tokens[max(0, len(h.tokens)-keptTokens):]
 	select {
 	case h.renewed <- struct{}{}:
 	default:
@@ -82,23 +85,24 @@ func (h *holdings) get(ctx context.Context, ref string) (*client.Credential, err
 	return c, nil
 }
 
-// redactor knows the values of now, those that they took the place of, and the job's tokens.
+// redactor knows the values of now, those that they took the place of, and the job's tokens, of which none takes the place
+// of a value.
 func (h *holdings) redactor() *deliver.Redactor {
 	h.mu.Lock()
-	secrets := append([][]byte{h.inherited}, h.tokens...)
-	h.tokens = h.tokens[max(len(h.tokens)-1, 0):]
+	tokens := append([][]byte{h.inherited}, h.tokens...)
 	select {
 	case <-h.renewed:
 	default:
 	}
 	h.mu.Unlock()
+	var values [][]byte
 	for _, c := range h.held {
 		for _, name := range c.SecretFields {
-			secrets = append(secrets, c.Fields[name])
+			values = append(values, c.Fields[name])
 		}
 	}
-	h.known = h.known.With(secrets)
-	return h.known
+	h.known = h.known.With(values)
+	return h.known.And(tokens)
 }
 
 // follow tells a command of each change until ctx ends. prepare makes what it is told, out of what is held by then;

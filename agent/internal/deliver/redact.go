@@ -69,6 +69,9 @@ func (r *Redactor) With(secrets [][]byte) *Redactor {
 	return NewRedactor(all)
 }
 
+// And answers a Redactor for more secrets beside all that r knows.
+func (r *Redactor) And(more [][]byte) *Redactor { return NewRedactor(slices.Concat(more, r.secrets)) }
+
 // Writer answers a writer that passes redacted output on to w. It holds back only what may still become part of a
 // secret; Close writes that too.
 func (r *Redactor) Writer(w io.Writer) *RedactingWriter {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/strongroom/strongroom/agent/internal/uplink"
@@ -94,6 +95,29 @@ func TestServedToItsEnd(t *testing.T) {
 	if n, bytes := f.Size(); n != 0 || bytes != 0 || f.arena.InUse() != 0 {
 		t.Errorf("%d leases, %d bytes, %d in the arena are left", n, bytes, f.arena.InUse())
 	}
+}
+
+// A lease that has ended leaves memory by itself, within half a second.
+func TestEndedLeaseIsWiped(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := open(t)
+		f.now, f.at = time.Now, time.Now()
+		const ttl = time.Minute + 300*time.Millisecond
+		f.hold("c1", "crm", "tok", allowing("g", ttl, 0))
+		go f.Run(t.Context())
+		time.Sleep(ttl - 1)
+		synctest.Wait()
+		if n, _ := f.Size(); n != 1 || f.arena.InUse() == 0 {
+			t.Errorf("before its end %d leases, %d bytes in the arena", n, f.arena.InUse())
+		}
+		time.Sleep(500 * time.Millisecond)
+		synctest.Wait()
+		if n, _ := f.Size(); n != 0 || f.arena.InUse() != 0 {
+			t.Errorf("half a second after its end %d leases, %d bytes in the arena", n, f.arena.InUse())
+		}
+		time.Sleep(2 * time.Second) // the sweep that it asked for does not outlive this clock
+	})
 }
 
 // Each grant's time ends for the jobs that it alone allows.

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
@@ -60,6 +61,14 @@ type far struct {
 
 func newFar(t *testing.T) *far {
 	t.Helper()
+	f := newSilentFar(t)
+	f.address, _ = f.also()
+	return f
+}
+
+// newSilentFar serves nowhere yet.
+func newSilentFar(t *testing.T) *far {
+	t.Helper()
 	f := &far{t: t, life: 24 * time.Hour}
 	var err error
 	f.arena, err = secret.NewArena(1 << 20)
@@ -75,26 +84,30 @@ func newFar(t *testing.T) *far {
 	f.root, err = x509.ParseCertificate(der)
 	f.must(err)
 	f.ended = make(chan struct{})
-	f.address, _ = f.also()
 	return f
 }
 
 // also serves on one more address, until stop.
 func (f *far) also() (address string, stop func()) {
 	f.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	f.must(err)
+	return l.Addr().String(), f.serve(l)
+}
+
+func (f *far) serve(l net.Listener) (stop func()) {
+	f.t.Helper()
 	key := f.newKey()
 	from := time.Now().Add(-2 * time.Hour) // as a server's is, for clocks that are behind
 	own := tls.Certificate{PrivateKey: key, Certificate: [][]byte{f.certify("server", "1", &key.PublicKey, from, 90*time.Hour)}}
 	s := grpc.NewServer(grpc.Creds(credentials.NewTLS(&tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own}, ClientAuth: tls.RequestClientCert,
-	})))
+	})), grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true})) // as the server's
 	wire.RegisterAgentsServer(s, f)
 	wire.RegisterEnrolmentServer(s, f)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	f.must(err)
 	go func() { _ = s.Serve(l) }() // ends with Stop
 	f.t.Cleanup(s.Stop)
-	return l.Addr().String(), s.Stop
+	return s.Stop
 }
 
 // cut ends every watch.

@@ -25,6 +25,8 @@ type Route struct {
 	Proxy func(server string) string
 	// ProxyAuth tells the proxy who asks, as NewProxyAuth makes it; nil: nothing does.
 	ProxyAuth *secret.Buffer
+
+	dialer func(ctx context.Context, network, address string) (net.Conn, error) // nil: net.Dialer's
 }
 
 // server is one of the servers; without any nothing is reachable.
@@ -45,17 +47,20 @@ const (
 
 // connect makes a connection to a server, through the proxy where one leads there.
 func (r Route) connect(ctx context.Context, server string) (net.Conn, error) {
-	var d net.Dialer
+	dial := r.dialer
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
 	proxy := ""
 	if r.Proxy != nil {
 		proxy = r.Proxy(server)
 	}
 	if proxy == "" {
-		return d.DialContext(ctx, "tcp", server)
+		return dial(ctx, "tcp", server)
 	}
 	ctx, cancel := context.WithTimeout(ctx, proxyTime)
 	defer cancel()
-	conn, err := d.DialContext(ctx, "tcp", proxy)
+	conn, err := dial(ctx, "tcp", proxy)
 	if err != nil {
 		return nil, fmt.Errorf("the proxy %s is not reachable: %w", proxy, err)
 	}

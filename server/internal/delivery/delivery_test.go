@@ -74,6 +74,7 @@ func openOn(t *testing.T, l net.Listener, now func() time.Time) *fixture {
 	f.must(err)
 	f.fleet, err = fleet.Open(f.Barrier, f.Log, roomtest.Vault, now)
 	f.must(err)
+	f.fleet.JudgeJoins(roomtest.AnyLabels)
 	c, err := catalogue.Load(configs.Applications)
 	f.must(err)
 	settings, err := setting.Open(f.Barrier, f.Log)

@@ -54,6 +54,7 @@ func newAsked(f *testing.F) *asked {
 		func(tx *barrier.Tx) error { return fleet.Create(tx, "example.org", time.Now()) }))
 	hosts, err := fleet.Open(r.Barrier, r.Log, roomtest.Vault, time.Now)
 	must(err)
+	hosts.JudgeJoins(roomtest.AnyLabels)
 	c, err := catalogue.Load(configs.Applications)
 	must(err)
 	settings, err := setting.Open(r.Barrier, r.Log)

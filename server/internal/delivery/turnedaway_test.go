@@ -92,6 +92,23 @@ func TestRevokedHost(t *testing.T) {
 	})
 }
 
+// Nothing waits between a revocation and the word of it.
+func TestRevokedGrantIsToldAtOnce(t *testing.T) {
+	stillTime(t, func(t *testing.T, f *fixture) {
+		a := f.enrol()
+		a.open()
+		c := f.addToken("crm", "tok")
+		f.grantAll("g", "crm")
+		_, err := a.lease("crm")
+		f.must(err)
+		began := time.Now()
+		f.must(f.vault.RevokeGrant(t.Context(), alice, "g"))
+		if e := a.event(); e.GetDrop().GetCredential() != c.ID || time.Since(began) != 0 {
+			t.Errorf("pushed %v after %v, want a drop of crm at once", e, time.Since(began))
+		}
+	})
+}
+
 // A host that does not acknowledge is cut all the same.
 func TestRevokedHostThatDoesNotAnswer(t *testing.T) {
 	stillTime(t, func(t *testing.T, f *fixture) {

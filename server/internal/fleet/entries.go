@@ -11,8 +11,19 @@ import (
 // it. LeasesBy is called before serving starts.
 func (f *Fleet) LeasesBy(leases func(host string) []string) { f.leasesBy = leases }
 
+// revokeText has what the host was given until then. It says "at least", and never that there is nothing: until the
+// revocation is durable the host may get another lease, and what it got before the server started is not known.
 func revokeText(h Host, leases []string) string {
-	return fmt.Sprintf("%s; labels %s; leases of %s", cmp.Or(h.Name, "no name"), cmp.Or(audit.Labels(nil, h.Labels), "none"), cmp.Or(audit.List(leases), "nothing"))
+	text := hostText(h)
+	if len(leases) > 0 {
+		text += "; leases of at least " + audit.List(leases)
+	}
+	return text
+}
+
+// hostText quotes the name, which is the host's own word.
+func hostText(h Host) string {
+	return fmt.Sprintf("name %q; labels %s", h.Name, cmp.Or(audit.Labels(nil, h.Labels), "none"))
 }
 
 func labelText(before, after map[string]string) string {
@@ -20,5 +31,6 @@ func labelText(before, after map[string]string) string {
 }
 
 func joinText(h Host, t joinToken) string {
-	return fmt.Sprintf("join token %s; %s; labels %s", t.ID, cmp.Or(h.Name, "no name"), cmp.Or(audit.Labels(nil, t.Labels), "none"))
+	h.Labels = t.Labels
+	return "join token " + t.ID + "; " + hostText(h)
 }

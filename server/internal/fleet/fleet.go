@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/strongroom/strongroom/server/internal/audit"
 	"github.com/strongroom/strongroom/server/internal/barrier"
-	"github.com/strongroom/strongroom/shared/credential"
 	"github.com/strongroom/strongroom/shared/grant"
 )
 
@@ -80,12 +78,14 @@ type Fleet struct {
 	issuers     map[string]*x509.Certificate
 
 	// changing is held by whoever changes the record of a host, from looking at
-	// it until memory has the change, so that two changes never undo each other.
+	// it until memory has the change, so that two changes never undo each other. Where
+	// labels are judged, the vault's lock is taken with this one held, and the log's
+	// with both; with the vault's held nobody takes this one.
 	changing chan struct{}
 	changed  func(host string)
 
 	leasesBy    func(host string) []string
-	judgeLabels func(maker string, labels map[string]string) (widened string, err error)
+	judgeLabels LabelJudge
 
 	mu    sync.RWMutex
 	hosts map[string]Host
@@ -106,7 +106,7 @@ func Open(b *barrier.Barrier, log *audit.Log, vault string, now func() time.Time
 		issuers:  map[string]*x509.Certificate{},
 		changing: make(chan struct{}, 1), changed: func(string) {},
 		leasesBy:    func(string) []string { return nil },
-		judgeLabels: func(string, map[string]string) (string, error) { return "", nil },
+		judgeLabels: noJudge,
 	}
 	return f, b.View(f.load)
 }
@@ -201,42 +201,6 @@ func (f *Fleet) Revoke(ctx context.Context, who grant.Person, id string) error {
 	return err
 }
 
-// Label lays labels over those of a host that is as it was at that revision; an
-// empty text removes one. Whether that gives the host what it could not have
-// before is for the caller to judge first: it gets the host before and after, and
-// its error ends the change.
-func (f *Fleet) Label(ctx context.Context, who grant.Person, id string, revision uint64, labels map[string]string, judge func(before, after grant.Host) error) (Host, error) {
-	var out Host
-	err := f.change(ctx, id, func(h *Host) (audit.Entry, error) {
-		if revision != 0 && revision != h.Revision {
-			return audit.Entry{}, ErrChanged
-		}
-		if !h.Revoked.IsZero() {
-			return audit.Entry{}, ErrRevoked
-		}
-		before := h.Caller()
-		h.Labels = maps.Clone(h.Labels)
-		if h.Labels == nil {
-			h.Labels = map[string]string{}
-		}
-		maps.Copy(h.Labels, labels)
-		maps.DeleteFunc(h.Labels, func(_, text string) bool { return text == "" })
-		if err := credential.ValidTags("label", h.Labels); err != nil {
-			return audit.Entry{}, err
-		}
-		if err := judge(before, h.Caller()); err != nil {
-			return audit.Entry{}, err
-		}
-		h.Revision++
-		out = *h
-		return audit.Entry{Actor: who.Name, Action: "host.label", Outcome: audit.Allowed, Reason: labelText(before.Labels, h.Labels)}, nil
-	}, nil)
-	if err == nil {
-		f.changed(id)
-	}
-	return out, err
-}
-
 // errUnchanged ends a change that turns out not to be one.
 var errUnchanged = errors.New("nothing to change")
 
@@ -256,9 +220,14 @@ func (f *Fleet) change(ctx context.Context, id string, judge func(*Host) (audit.
 	if err != nil {
 		return err
 	}
-	entry.Target, entry.Host = id, id
-	err = f.log.Change(ctx, f.barrier, entry, func(tx *barrier.Tx) error {
-		if err := tx.PutJSON(kindHost, id, h); err != nil || also == nil {
+	return f.store(ctx, h, entry, also)
+}
+
+// store makes a host durable with its entry and remembers it; changing is held.
+func (f *Fleet) store(ctx context.Context, h Host, entry audit.Entry, also func(*barrier.Tx, Host) error) error {
+	entry.Target, entry.Host = h.ID, h.ID
+	err := f.log.Change(ctx, f.barrier, entry, func(tx *barrier.Tx) error {
+		if err := tx.PutJSON(kindHost, h.ID, h); err != nil || also == nil {
 			return err
 		}
 		return also(tx, h)

@@ -42,6 +42,7 @@ func reopen(t *testing.T, r *roomtest.Rooms, clock *roomtest.Clock) *fleet.Fleet
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.JudgeJoins(roomtest.AnyLabels)
 	return f
 }
 
@@ -237,9 +238,15 @@ func TestRequestsThatAreNone(t *testing.T) {
 			t.Errorf("%s: %v, want ErrInvalid", name, err)
 		}
 	}
-	_, err = f.Join(t.Context(), fleet.JoinRequest{Token: token, Certificate: good, Name: "runner\x1b[31m"})
-	if !errors.Is(err, credential.ErrInvalid) {
-		t.Errorf("a name with an escape: %v, want ErrInvalid", err)
+	for _, bad := range []string{"\x1b[31m", "\n", "\r", "\t", "\u0085", "\u2028", "\u2029", "\xff", strings.Repeat("x", 257)} {
+		for field, r := range map[string]fleet.JoinRequest{
+			"name": {Name: "runner" + bad}, "os": {OS: "linux" + bad}, "version": {Version: "1" + bad},
+		} {
+			r.Token, r.Certificate = token, good
+			if _, err := f.Join(t.Context(), r); !errors.Is(err, credential.ErrInvalid) || !strings.HasPrefix(err.Error(), "invalid "+field+": ") {
+				t.Errorf("%s with %q: %v, want ErrInvalid", field, bad, err)
+			}
+		}
 	}
 	if _, err := f.Join(t.Context(), fleet.JoinRequest{Token: token, Certificate: good, Name: "runner"}); err != nil {
 		t.Errorf("the token was burnt by requests that are none: %v", err)
@@ -324,7 +331,7 @@ func TestRevisionsOfAHost(t *testing.T) {
 	}
 	again := reopen(t, r, clock)
 	label := func(revision uint64) (fleet.Host, error) {
-		return again.Label(t.Context(), admin, host.ID, revision, map[string]string{"role": "etl"}, func(_, _ grant.Host) error { return nil })
+		return again.Label(t.Context(), admin, host.ID, revision, map[string]string{"role": "etl"}, func(_, _ grant.Host, store func() error) error { return store() })
 	}
 	if _, err := label(2); !errors.Is(err, fleet.ErrChanged) {
 		t.Errorf("revision 2 of what has 1: %v", err)

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/strongroom/strongroom/server/internal/audit"
@@ -121,19 +122,11 @@ type Joined struct {
 	TrustDomain  string
 }
 
-// JudgeJoins sets who is asked about the labels of a token before a host joins
-// with it: whether they give access that who made the token, as they are by then,
-// may not grant. It answers with the grant by which they do; empty: they do not.
-// JudgeJoins is called before serving starts.
-func (f *Fleet) JudgeJoins(judge func(maker string, labels map[string]string) (widened string, err error)) {
-	f.judgeLabels = judge
-}
-
 // Join enrols a host. Every refusal is ErrJoin or ErrLabels to the caller and has
 // its reason in the log.
 func (f *Fleet) Join(ctx context.Context, r JoinRequest) (Joined, error) {
 	for what, s := range map[string]string{"name": r.Name, "os": r.OS, "version": r.Version} {
-		if err := credential.ValidText(what, s, 256); err != nil {
+		if err := validLine(what, s); err != nil {
 			return Joined{}, err
 		}
 	}
@@ -153,22 +146,29 @@ func (f *Fleet) Join(ctx context.Context, r JoinRequest) (Joined, error) {
 		return Joined{}, err
 	}
 	defer f.unlockChanges()
-	if known == "" {
-		if err := f.checkLabels(ctx, t); err != nil {
-			return Joined{}, err
-		}
-	}
 	h := Host{
-		ID: credential.NewID(), Name: r.Name, OS: r.OS, Version: r.Version,
+		ID: cmp.Or(known, credential.NewID()), Name: r.Name, OS: r.OS, Version: r.Version,
 		Enrolled: f.now(), Generation: 1, Revision: 1, Key: key[:],
 	}
 	if known != "" {
-		h.ID = known
+		return f.storeJoin(ctx, h, t, random, public)
 	}
-	var joined Host
 	var out Joined
+	err = f.judgeLabels(t.ByID, t.Labels, func(widened string) (err error) {
+		if widened != "" {
+			return f.refuseLabels(ctx, t, widened)
+		}
+		out, err = f.storeJoin(ctx, h, t, random, public)
+		return err
+	})
+	return out, err
+}
+
+// storeJoin stores a host, if its token is still good, and makes its certificate; changing is held.
+func (f *Fleet) storeJoin(ctx context.Context, h Host, t joinToken, random string, public *x509.CertificateRequest) (out Joined, err error) {
+	key, refused := [sha256.Size]byte(h.Key), ""
+	var joined Host
 	entry := audit.Entry{Actor: "host:" + h.ID, Action: "host.enroll", Target: h.ID, Host: h.ID, Outcome: audit.Allowed, Reason: joinText(h, t)}
-	refused := ""
 	err = f.log.Change(ctx, f.barrier, entry, func(tx *barrier.Tx) error {
 		t, refused = f.readJoinToken(tx, t.ID, random, key)
 		if refused != "" {
@@ -191,6 +191,17 @@ func (f *Fleet) Join(ctx context.Context, r JoinRequest) (Joined, error) {
 	crash.Point("fleet.joined")
 	f.remember(joined)
 	return out, nil
+}
+
+// validLine checks what a host says of itself: the log and people's lists have it in one line.
+func validLine(what, s string) error {
+	if err := credential.ValidText(what, s, 256); err != nil {
+		return err
+	}
+	if strings.ContainsAny(s, "\n\t\u2028\u2029") {
+		return fmt.Errorf("%w %s: one line only, without tabs", credential.ErrInvalid, what)
+	}
+	return nil
 }
 
 func admitted(ctx context.Context, admit func(context.Context) error) error {
@@ -233,13 +244,9 @@ func (f *Fleet) checkJoin(token string, key [32]byte) (t joinToken, random, know
 	return t, random, known, reason
 }
 
-// checkLabels refuses a host that would be given by its labels what whoever chose them may not grant: a grant may have
+// refuseLabels refuses a host that would be given by its labels what whoever chose them may not grant: a grant may have
 // come to go by them since.
-func (f *Fleet) checkLabels(ctx context.Context, t joinToken) error {
-	by, err := f.judgeLabels(t.ByID, t.Labels)
-	if err != nil || by == "" {
-		return err
-	}
+func (f *Fleet) refuseLabels(ctx context.Context, t joinToken, by string) error {
 	reason := fmt.Sprintf("the labels of the join token give access by grant %s, and %s, who made it, may not grant", by, t.By)
 	return f.refuseJoin(ctx, t.ID, reason, ErrLabels)
 }

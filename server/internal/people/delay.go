@@ -1,7 +1,6 @@
 package people
 
 import (
-	"fmt"
 	"sync"
 	"time"
 )
@@ -22,9 +21,7 @@ const (
 // DelayError says how long to wait before the next login.
 type DelayError struct{ Wait time.Duration }
 
-func (e *DelayError) Error() string {
-	return fmt.Sprintf("too many failed logins from this address: try again in %s", max(e.Wait.Round(time.Second), time.Second))
-}
+func (e *DelayError) Error() string { return "too many failed logins from this address" }
 
 type pair struct{ user, from string }
 

@@ -73,7 +73,7 @@ func (r *REST) unseal(ctx context.Context, c *call, in *with[api.UnsealRequest])
 	}
 	giveBack, wait := r.limits.unseal(c.request.RemoteAddr, r.now())
 	if wait > 0 {
-		return api.Seal{}, r.control.RefuseUnseal(ctx, tooManyAttempts, busy("too many attempts to unseal from this address", wait))
+		return api.Seal{}, r.control.RefuseUnseal(ctx, tooManyAttempts, busy("too many attempts to unseal", wait))
 	}
 	out, err := r.control.Unseal(ctx, attempt)
 	if waits := err == nil && out.Sealed; waits && attempt.Share != nil && !attempt.Reset {

@@ -172,6 +172,8 @@ func TestBadInputNamesItsMember(t *testing.T) {
 		{"POST", "/v1/tokens", `{"name":"a","expires":"soon"}`, "body.expires: expected string to be RFC 3339 date-time"},
 		{"POST", "/v1/tokens", `{"name":"a","nom":"b"}`, "body: unknown member; it takes expires, name, scopes"},
 		{"POST", "/v1/tokens", `{"name":"a","password":"b","user.name.x":"c","nom":"d"}`, "body: unknown member; it takes expires, name, scopes"},
+		{"POST", "/v1/unseal", `{"reset[0].x":1}`, "body: unknown member; it takes "},
+		{"POST", "/v1/grants", `{"any_host[0].x":1,"name":"g"}`, "body: unknown member; it takes access, "},
 		{"POST", "/v1/tokens", `{"name":"A"}`, "invalid token name: use a-z, 0-9"},
 		{"POST", "/v1/credentials", `{"name":"a","application":"nope","auth_type":"basic"}`, "application: there is no such one"},
 		{"POST", "/v1/credentials", `{"name":"a","application":"generic-rest","auth_type":"nope"}`, "auth_type: there is no such one"},

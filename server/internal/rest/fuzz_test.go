@@ -24,6 +24,7 @@ func FuzzBodies(f *testing.F) {
 		f.Add(byte(n), `{"name":"`, `"}`)
 		if middle := strings.IndexByte(right, ':'); middle > 0 {
 			f.Add(byte(n), right[:middle+1]+`"`, `"}`)
+			f.Add(byte(n), right[:middle-1]+"[0].", `":1}`)
 		}
 	}
 	handler := s.rest.Handler()

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -33,8 +34,8 @@ func listGrants(_ context.Context, c *call, _ *nothing) (api.GrantList, error) {
 }
 
 func showGrant(_ context.Context, c *call, in *ByName) (api.Grant, error) {
-	made, err := oneGrant(c, in.Name)
-	return made.Grant, err
+	g, err := oneGrant(c, in.Name)
+	return grantOf(g), err
 }
 
 func addGrant(ctx context.Context, c *call, in *creates[api.GrantRule]) (api.GrantMade, error) {
@@ -43,8 +44,8 @@ func addGrant(ctx context.Context, c *call, in *creates[api.GrantRule]) (api.Gra
 			if _, err := c.rooms.Vault.AddGrant(ctx, c.person, ruleOf(in.Body)); err != nil {
 				return api.GrantMade{}, inMember("credentials", err, vault.ErrNotFound)
 			}
-			return oneGrant(c, in.Body.Name)
-		}, func(name string) (api.GrantMade, error) { return oneGrant(c, name) })
+			return madeGrant(c, in.Body.Name)
+		}, func(name string) (api.GrantMade, error) { return madeGrant(c, name) })
 }
 
 type grantEdit struct {
@@ -64,15 +65,20 @@ func editGrant(ctx context.Context, c *call, in *grantEdit) (api.GrantMade, erro
 	if _, err := c.rooms.Vault.EditGrant(ctx, c.person, ruleOf(in.Body), revision); err != nil {
 		return api.GrantMade{}, inMember("credentials", err, vault.ErrNotFound)
 	}
-	return oneGrant(c, in.Name)
+	return madeGrant(c, in.Name)
 }
 
-func oneGrant(c *call, name string) (api.GrantMade, error) {
+func oneGrant(c *call, name string) (grant.Grant, error) {
 	g, err := c.rooms.Vault.Grant(c.person, name)
+	c.revision = g.Revision
+	return g, err
+}
+
+func madeGrant(c *call, name string) (api.GrantMade, error) {
+	g, err := oneGrant(c, name)
 	if err != nil {
 		return api.GrantMade{}, err
 	}
-	c.revision = g.Revision
 	return api.GrantMade{Grant: grantOf(g), Reaches: reached(c, g)}, nil
 }
 
@@ -90,7 +96,7 @@ func reached(c *call, g grant.Grant) *api.HostsReached {
 			continue
 		}
 		if out.Total++; out.Total <= maxReached {
-			out.Hosts = append(out.Hosts, h.Name)
+			out.Hosts = append(out.Hosts, cmp.Or(h.Name, h.ID))
 		}
 	}
 	return out

@@ -10,6 +10,7 @@ import (
 
 	"github.com/strongroom/strongroom/server/internal/delivery"
 	"github.com/strongroom/strongroom/server/internal/fleet"
+	"github.com/strongroom/strongroom/server/internal/vault"
 	"github.com/strongroom/strongroom/shared/api"
 	"github.com/strongroom/strongroom/shared/credential"
 	"github.com/strongroom/strongroom/shared/grant"
@@ -60,10 +61,7 @@ func labelHost(ctx context.Context, c *call, in *hostLabel) (api.HostLabelled, e
 		return api.HostLabelled{}, err
 	}
 	var gained []grant.Grant
-	h, err := c.rooms.Fleet.Label(ctx, c.person, in.ID, revision, in.Body.Labels, func(before, after grant.Host) (err error) {
-		gained, err = c.rooms.Vault.WidensHost(c.person, before, after)
-		return err
-	})
+	h, err := c.rooms.Fleet.Label(ctx, c.person, in.ID, revision, in.Body.Labels, judgeLabels(c.rooms.Vault, c.person, &gained))
 	if err != nil {
 		return api.HostLabelled{}, err
 	}
@@ -74,6 +72,18 @@ func labelHost(ctx context.Context, c *call, in *hostLabel) (api.HostLabelled, e
 	}
 	out.AccessAdded = out.AccessAdded[:min(len(out.AccessAdded), maxAccess)]
 	return out, nil
+}
+
+// judgeLabels judges for Fleet.Label by the grants that there are and by who may grant. gained are those that give more.
+func judgeLabels(v *vault.Vault, who grant.Person, gained *[]grant.Grant) func(before, after grant.Host, store func() error) error {
+	return func(before, after grant.Host, store func() error) error {
+		return v.HoldGrants(func() (err error) {
+			if *gained, err = v.WidensHost(who, before, after); err != nil {
+				return err
+			}
+			return store()
+		})
+	}
 }
 
 func revokeHost(ctx context.Context, c *call, in *ByID) (api.HostRevoked, error) {

@@ -60,7 +60,7 @@ func TestAttemptsAreFew(t *testing.T) {
 	}
 	wantWait := func(what string, a reply, says, seconds string) {
 		t.Helper()
-		says = "too many attempts to unseal from this address: try again in " + says
+		says = "too many attempts to unseal: try again in " + says
 		if a.status != 429 || a.problem.Detail != says || a.header.Get("Retry-After") != seconds {
 			t.Errorf("%s: %d %s, Retry-After %q", what, a.status, a.body, a.header.Get("Retry-After"))
 		}

@@ -180,9 +180,7 @@ func known(err error) *problem {
 	}
 	var delay *people.DelayError
 	if errors.As(err, &delay) {
-		p := busy("", delay.Wait)
-		p.Detail = delay.Error()
-		return p
+		return busy(delay.Error(), delay.Wait)
 	}
 	if errors.Is(err, people.ErrInUse) || errors.Is(err, vault.ErrInUse) {
 		return refusal(http.StatusConflict, api.CodeConflict, err.Error())
@@ -240,7 +238,10 @@ func (r *REST) unknownMember(op *huma.Operation, where string) api.ProblemDetail
 		if path += "." + part; listed {
 			schema = r.resolved(schema.Items)
 		}
-		if schema != nil && schema.Properties != nil {
+		if schema == nil { // the member is no list
+			break
+		}
+		if schema.Properties != nil {
 			at, object = path, schema
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/strongroom/strongroom/server/internal/delivery"
 	"github.com/strongroom/strongroom/server/internal/people"
+	"github.com/strongroom/strongroom/server/internal/roomtest"
 	"github.com/strongroom/strongroom/shared/api"
 	"github.com/strongroom/strongroom/shared/grant"
 )
@@ -73,9 +74,9 @@ func TestMakersOfJoinTokens(t *testing.T) {
 	admin, _, err := s.rooms.People.Authenticate(ctx, s.token)
 	check(t, err)
 	var maker string
-	s.rooms.Fleet.JudgeJoins(func(by string, labels map[string]string) (string, error) {
+	s.rooms.Fleet.JudgeJoins(func(by string, _ map[string]string, store func(widened string) error) error {
 		maker = by
-		return "", nil
+		return store("")
 	})
 	for _, row := range []struct {
 		scopes []string
@@ -163,5 +164,39 @@ func TestPersonOfAnID(t *testing.T) {
 	want("gone", grant.CredentialOwn, false)
 	if who := must(s.rooms.People.Person(""))(t); who.Permissions != 0 {
 		t.Errorf("nobody may %v", who.Permissions)
+	}
+}
+
+// A grant that is made while a host gets labels that were judged already waits until these are stored.
+func TestGrantsWaitForLabels(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	must(s.addBasic(s.client(s.token), "crm", "x"))(t)
+	admin, _, err := s.rooms.People.Authenticate(t.Context(), s.token)
+	check(t, err)
+	host := s.fleetOf("db", "h")[0]
+	var granted <-chan struct{}
+	var seen []string // by whoever made the grant, by the time that it is made
+	var gained []grant.Grant
+	judge := judgeLabels(s.rooms.Vault, admin, &gained)
+	must(s.rooms.Fleet.Label(t.Context(), admin, host, 0, map[string]string{"role": "etl"}, func(before, after grant.Host, store func() error) error {
+		return judge(before, after, func() error {
+			granted = roomtest.Meanwhile(t, "vault.(*Vault).AddGrant", func() {
+				g, err := s.rooms.Vault.AddGrant(t.Context(), admin, grant.Grant{Name: "by-role", Credentials: []string{"crm"}, HostLabels: []string{"role=etl"}})
+				if err != nil {
+					t.Error(err)
+				}
+				for _, h := range s.rooms.Fleet.List() {
+					if g.Reaches(h.Caller()) {
+						seen = append(seen, h.ID)
+					}
+				}
+			})
+			return store()
+		})
+	}))(t)
+	<-granted
+	if len(gained) != 0 || !slices.Equal(seen, []string{host}) {
+		t.Errorf("the label gave %+v, and whoever made the grant saw %q; want the second to know of %q", gained, seen, host)
 	}
 }

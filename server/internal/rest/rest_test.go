@@ -32,6 +32,7 @@ import (
 	"github.com/strongroom/strongroom/server/internal/outbound"
 	"github.com/strongroom/strongroom/server/internal/people"
 	"github.com/strongroom/strongroom/server/internal/repeat"
+	"github.com/strongroom/strongroom/server/internal/roomtest"
 	"github.com/strongroom/strongroom/server/internal/seal"
 	"github.com/strongroom/strongroom/server/internal/setting"
 	"github.com/strongroom/strongroom/server/internal/store"
@@ -184,6 +185,7 @@ func newRooms(t testing.TB, arena *secret.Arena) (*Rooms, *barrier.Barrier) {
 		Vault:         must(vault.Open(b, log, arena, known, settings, time.Now))(t),
 		AgentsAddress: "vault.test:7443",
 	}
+	rooms.Fleet.JudgeJoins(roomtest.AnyLabels)
 	rooms.Repeats = must(repeat.Open(b, time.Now))(t)
 	rooms.Checkpoints = must(log.Checkpoints(t.Context(), keys, b.Epoch()))(t)
 	t.Cleanup(rooms.Checkpoints.Close)

@@ -41,7 +41,7 @@ const maxLogin = 6*people.MaxPassword + 4<<10
 // login never makes a string of the password.
 func (r *REST) login(ctx context.Context, c *call, _ *nothing) (api.LoginAnswer, error) {
 	if !r.limits.login(c.request.RemoteAddr, r.now()) {
-		return api.LoginAnswer{}, busy("too many logins from this address", time.Second)
+		return api.LoginAnswer{}, busy("too many logins", time.Second)
 	}
 	body, err := readLogin(c.request)
 	if err != nil {

@@ -183,5 +183,5 @@ func (r *REST) attempt(ctx context.Context, c *call, action, target string) erro
 	if _, err := c.rooms.Audit.Append(ctx, entry); err != nil {
 		return err
 	}
-	return busy("too many attempts to open the vault from this address", wait)
+	return busy("too many attempts to open the vault", wait)
 }

@@ -98,7 +98,7 @@ func ParseKeyFile(a *secret.Arena, line *secret.Buffer) (*secret.Buffer, error) 
 	if err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
-	secret.Do(func() { _, _ = hex.Decode(key.Reveal(), digits) }) // so many, and no others
+	secret.Do(func() { _, _ = hex.Decode(key.Reveal(), digits) }) // keyDigits has looked at them
 	return key, nil
 }
 
@@ -109,10 +109,8 @@ func keyDigits(line *secret.Buffer) ([]byte, error) {
 	if !ok || len(digits) != 2*keySize {
 		return nil, fmt.Errorf("%w: it is not one line as `strongroom-server init` writes it", ErrKeyFile)
 	}
-	for _, c := range digits {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
-			return nil, fmt.Errorf("%w: it holds something else than hex digits", ErrKeyFile)
-		}
+	if len(bytes.Trim(digits, "0123456789abcdefABCDEF")) > 0 {
+		return nil, fmt.Errorf("%w: it holds something else than hex digits", ErrKeyFile)
 	}
 	return digits, nil
 }

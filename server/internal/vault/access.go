@@ -104,8 +104,19 @@ func (v *Vault) widening(who grant.Person, gained []grant.Grant) ([]grant.Grant,
 	return nil, fmt.Errorf("%w: this gives access by %s, which needs the permission %s", ErrRefused, by, grant.GrantEdit)
 }
 
+// HoldGrants lets no grant change while do runs. A host's labels are judged and stored in one do: a grant that was made
+// in between would reach a host that its maker was not told of. do changes nothing in the vault. The order of locks is the
+// fleet's, the vault's, the log's: who needs the fleet's took it before, and what the vault asks of the fleet with its
+// own held, IssueClient, takes none there.
+func (v *Vault) HoldGrants(do func() error) error {
+	v.changing.Lock()
+	defer v.changing.Unlock()
+	return do()
+}
+
 // WidensHost refuses what gives a host other labels that grants go by, unless
-// the person may grant that. It returns the grants that reach the host newly.
+// the person may grant that. It returns the grants that reach the host newly, which
+// holds as long as HoldGrants runs.
 func (v *Vault) WidensHost(who grant.Person, before, after grant.Host) ([]grant.Grant, error) {
 	return v.widening(who, grant.GainedByHost(v.allGrants(), before, after, v.now()))
 }

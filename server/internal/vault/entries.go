@@ -13,7 +13,7 @@ import (
 )
 
 // What the log says of a change is for people who may not see what was changed: no value is in it, a custom credential
-// stands there by its ID, and of its variables their number.
+// stands there by its ID, and of its variables and tags their number.
 
 // changeText is what became of a credential. given is what a value was given for.
 func changeText(before, c credential.Metadata, given []string, next *written) string {
@@ -37,7 +37,10 @@ func changeText(before, c credential.Metadata, given []string, next *written) st
 	case len(given) > 0:
 		parts = append(parts, "changed "+audit.List(given))
 	}
-	if keys := tagKeys(before.Tags, c.Tags); len(keys) > 0 {
+	switch keys := tagKeys(before.Tags, c.Tags); {
+	case len(keys) > 0 && c.Kind == credential.Custom:
+		parts = append(parts, fmt.Sprintf("%d of its tags", len(keys)))
+	case len(keys) > 0:
 		parts = append(parts, "tags "+audit.List(keys))
 	}
 	if !before.Expires.Equal(c.Expires) {

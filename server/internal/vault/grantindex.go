@@ -12,8 +12,8 @@ import (
 	"github.com/strongroom/strongroom/shared/grant"
 )
 
-// grantIndex finds grants: by ID, by name, which several may have, and by what they name, so that a decision looks at no others. What it holds
-// is never changed in place.
+// grantIndex finds grants: by ID, by name, which several may have, and by what they name, so that a decision looks at no
+// others. What it holds is never changed in place.
 type grantIndex struct {
 	byID   map[string]*grant.Grant
 	byName map[string][]*grant.Grant

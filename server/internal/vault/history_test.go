@@ -25,8 +25,8 @@ var (
 )
 
 // TestHistories does at random what people do and holds every answer against the model's, for several people, also
-// after the vault was opened again. The histories are the same each time, so that one in which the model is wrong does
-// not come up in somebody else's change: who changes the vault looks for those with -history.seed.
+// after the vault was opened again. The three histories are the same each time, so that where the model is wrong does not
+// come up in somebody else's change; make fuzz does others, and -history.seed one of them again.
 func TestHistories(t *testing.T) {
 	t.Parallel()
 	seeds := []uint64{1, 2, 3}

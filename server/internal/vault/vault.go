@@ -60,7 +60,8 @@ type Vault struct {
 	authority *fleet.Fleet // nil: no certificates are made
 
 	// changing lets one change at a time go from its checks to its commit, so
-	// that what was checked still holds when it is stored.
+	// that what was checked still holds when it is stored. HoldGrants has the order
+	// in which it is taken with the fleet's lock and the log's.
 	changing sync.Mutex
 
 	mu          sync.RWMutex
