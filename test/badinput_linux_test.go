@@ -128,6 +128,10 @@ func dialAsNobody(socket string) (net.Conn, error) {
 		return nil, err
 	}
 	conn, err := net.Dial("unix", socket)
+	for late := time.Now().Add(kit.Patience); errors.Is(err, unix.EAGAIN) && time.Now().Before(late); { // its queue is full
+		time.Sleep(time.Millisecond)
+		conn, err = net.Dial("unix", socket)
+	}
 	if back := become(0); back != nil {
 		panic(back) // the thread would go on as nobody
 	}

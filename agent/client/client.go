@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -42,6 +43,8 @@ const (
 	maxValue    = 64 << 10
 	maxProblem  = 64 << 10
 	maxToken    = 16 << 10
+	// queueing is how long to try again while too many others connect.
+	queueing = 5 * time.Second
 	// Between tries the pause doubles from the first to the last.
 	firstPause = 20 * time.Millisecond
 	lastPause  = time.Second
@@ -79,10 +82,7 @@ func New(o Options) *Client {
 		c.token = func(context.Context) (string, error) { return token, nil }
 	}
 	c.http.Transport = &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", c.socket)
-		},
+		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, c.socket) },
 		DisableCompression: true,
 		IdleConnTimeout:    10 * time.Second,
 		// Values travel in bodies only.
@@ -91,6 +91,24 @@ func New(o Options) *Client {
 	// The agent sends nobody elsewhere.
 	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return c
+}
+
+// dial connects, and waits a while for its place where too many others connect: a Unix socket whose queue is full refuses
+// at once.
+func dial(ctx context.Context, socket string) (net.Conn, error) {
+	var d net.Dialer
+	deadline := time.Now().Add(queueing)
+	for {
+		conn, err := d.DialContext(ctx, "unix", socket)
+		if !errors.Is(err, syscall.EAGAIN) || time.Now().After(deadline) {
+			return conn, err
+		}
+		select {
+		case <-time.After(firstPause):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // List answers the credentials that this job may read.
